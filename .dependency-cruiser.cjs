@@ -6,6 +6,8 @@ const MAY_IMPORT = {
   translation: ["plugin", "memory", "vtd-spec"],
   "interrupt-remapping": ["plugin", "memory", "vtd-spec"],
   vtd: ["plugin", "memory", "vtd-spec", "translation", "interrupt-remapping"],
+  "irq-hooks": ["plugin", "memory"],
+  acpi: ["vtd-spec"],
   trace: ["plugin", "memory", "vtd-spec", "vtd"],
 };
 
