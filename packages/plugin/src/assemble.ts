@@ -94,9 +94,11 @@ export function assemble(plugins: readonly Plugin[]): Assembly {
   };
 }
 
+type Listener = (this: void, ...args: never[]) => void;
+
 function observe<K extends keyof Hooks>(hooks: HookTable, hook: K, listener: Hooks[K]): void {
-  const table = hooks as Record<string, ((this: void, ...args: never[]) => void) | null>;
-  table[hook] = both(table[hook] ?? null, listener);
+  const table = hooks as unknown as Record<K, Listener | null>;
+  table[hook] = both(table[hook], listener as unknown as Listener);
 }
 
 function requireListed(

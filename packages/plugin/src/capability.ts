@@ -15,7 +15,10 @@ export interface Collection<T> {
 }
 
 /** Any key, for lists of needs and offers. */
-export interface AnyCapability { readonly id: string; readonly many: boolean }
+export interface AnyCapability {
+  readonly id: string;
+  readonly many: boolean;
+}
 
 /** Makes the key of a service with one provider. Two keys with one id are the same key. */
 export function capability<T>(id: string): Capability<T> {
