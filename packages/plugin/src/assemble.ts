@@ -96,9 +96,9 @@ export function assemble(plugins: readonly Plugin[]): Assembly {
 
 type Listener = (this: void, ...args: never[]) => void;
 
-function observe<K extends keyof Hooks>(hooks: HookTable, hook: K, listener: Hooks[K]): void {
-  const table = hooks as unknown as Record<K, Listener | null>;
-  table[hook] = both(table[hook], listener as unknown as Listener);
+function observe(hooks: HookTable, hook: keyof Hooks, listener: Listener): void {
+  const table = hooks as unknown as Record<keyof Hooks, Listener | null>;
+  table[hook] = both(table[hook], listener);
 }
 
 function requireListed(
