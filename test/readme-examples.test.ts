@@ -1,0 +1,49 @@
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync, existsSync } from "node:fs";
+import { join } from "node:path";
+import { pathToFileURL } from "node:url";
+import { afterAll, describe, expect, it, vi } from "vitest";
+
+const root = new URL("../", import.meta.url).pathname;
+
+/** Folder inside the workspace (git ignores it), so that the examples resolve packages as a user's program would. */
+const scratch = mkdtempSync(join(root, "test/.readme-"));
+afterAll(() => {
+  rmSync(scratch, { recursive: true });
+});
+
+function readmes(): string[] {
+  const folders = readdirSync(join(root, "packages")).map((name) => join("packages", name));
+  return ["README.md", ...folders.map((folder) => join(folder, "README.md"))].filter((file) =>
+    existsSync(join(root, file)),
+  );
+}
+
+/** The ts blocks of a README; a comment after console.log(...) says what is printed. */
+function examples(file: string): string[] {
+  const text = readFileSync(join(root, file), "utf8");
+  return [...text.matchAll(/```ts\n([\s\S]*?)```/g)].map((match) => match[1]!);
+}
+
+describe.each(readmes())("%s", (file) => {
+  const blocks = examples(file);
+
+  it.skipIf(blocks.length === 0).each(blocks.map((code, i) => [i + 1, code] as const))(
+    "example %i runs and prints what it says",
+    async (index, code) => {
+      const printed: string[] = [];
+      const log = vi.spyOn(console, "log").mockImplementation((...values: unknown[]) => {
+        printed.push(values.map(String).join(" "));
+      });
+      try {
+        const name = `${file.replaceAll(/\W/g, "-")}-${index}.ts`;
+        writeFileSync(join(scratch, name), code);
+        await import(pathToFileURL(join(scratch, name)).href);
+      } finally {
+        log.mockRestore();
+      }
+      const promised = [...code.matchAll(/console\.log\(.*\);\s*\/\/ (.*)$/gm)].map((m) => m[1]);
+      expect(promised.length).toBeGreaterThan(0);
+      expect(printed).toEqual(promised);
+    },
+  );
+});
