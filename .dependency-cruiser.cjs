@@ -7,7 +7,7 @@ const MAY_IMPORT = {
   "interrupt-remapping": ["plugin", "memory", "vtd-spec"],
   vtd: ["plugin", "memory", "vtd-spec", "translation", "interrupt-remapping"],
   "irq-hooks": ["plugin", "memory"],
-  acpi: ["vtd-spec"],
+  acpi: ["plugin", "vtd-spec"],
   trace: ["plugin", "memory", "vtd-spec", "vtd"],
 };
 
