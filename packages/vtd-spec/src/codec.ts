@@ -1,11 +1,12 @@
 import type { Capabilities, Field, FieldName, Layout } from "./layout.ts";
+import { domainIdWidth } from "./widths.ts";
 
 /** Where a field sits inside one 32-bit word: `value = (words[word] >>> shift) & mask`. */
 export interface FieldBits {
   /** Index of the little-endian 32-bit word in the structure. */
   readonly word: number;
   readonly shift: number;
-  /** As wide as the field, starting at bit 0. */
+  /** As wide as the field, starting at bit 0; -1 for a field of 32 bits. */
   readonly mask: number;
 }
 
@@ -17,17 +18,19 @@ function find(layout: Layout, name: string): Field {
   return field;
 }
 
-const width = (field: Field): bigint => BigInt(field.high - field.low + 1);
+const width = (field: Field): number => field.high - field.low + 1;
 
-/** The bits of a field as ones, in place in the structure. */
-const inPlace = (field: Field): bigint => ((1n << width(field)) - 1n) << BigInt(field.low);
+const ones = (count: number): bigint => (1n << BigInt(count)) - 1n;
+
+/** Number of zero bits below the value of an address field. */
+const addressLow = (field: Field): number =>
+  field.address === undefined ? 0 : (field.addressLow ?? field.low % 64);
 
 function toWords(value: bigint, bits: number): Int32Array {
-  const words = new Int32Array(bits / 32);
-  for (let i = 0; i < words.length; i++) {
-    words[i] = Number((value >> BigInt(32 * i)) & WORD) | 0;
-  }
-  return words;
+  return Int32Array.from(
+    { length: bits / 32 },
+    (_, i) => Number((value >> BigInt(32 * i)) & WORD) | 0,
+  );
 }
 
 function fromWords(words: ArrayLike<number>, offset: number, bits: number): bigint {
@@ -51,9 +54,9 @@ export function encode<const L extends Layout>(
   for (const [name, given] of Object.entries<number | bigint | undefined>(values)) {
     if (given === undefined) continue;
     const field = find(layout, name);
-    const unit = BigInt(field.address ?? 0);
+    const unit = BigInt(addressLow(field));
     const value = BigInt(given) >> unit;
-    if (value < 0n || value >> width(field) !== 0n || value << unit !== BigInt(given)) {
+    if (value < 0n || value > ones(width(field)) || value << unit !== BigInt(given)) {
       throw new RangeError(`${layout.name}.${name} can't hold ${String(given)}`);
     }
     structure |= value << BigInt(field.low);
@@ -68,12 +71,12 @@ export function decode<const L extends Layout>(
   wordOffset = 0,
 ): Record<FieldName<L>, bigint> {
   const structure = fromWords(words, wordOffset, layout.bits);
-  const values: Record<string, bigint> = {};
-  for (const field of layout.fields) {
-    const value = (structure & inPlace(field)) >> BigInt(field.low);
-    values[field.name] = value << BigInt(field.address ?? 0);
-  }
-  return values;
+  return Object.fromEntries(
+    layout.fields.map((field) => {
+      const value = (structure >> BigInt(field.low)) & ones(width(field));
+      return [field.name, value << BigInt(addressLow(field))];
+    }),
+  ) as Record<FieldName<L>, bigint>;
 }
 
 /**
@@ -86,26 +89,26 @@ export function bits<const L extends Layout>(layout: L, name: FieldName<L>): Fie
   if (field.high >> 5 !== word) {
     throw new RangeError(`${layout.name}.${field.name} crosses a 32-bit word`);
   }
-  const fieldWidth = field.high - field.low + 1;
-  return { word, shift: field.low & 31, mask: fieldWidth === 32 ? -1 : (1 << fieldWidth) - 1 };
+  return { word, shift: field.low & 31, mask: Number(ones(width(field))) | 0 };
+}
+
+/** The bits of all fields, without the lowest `skip(field)` bits of each, as words. */
+export function fieldMask(layout: Layout, skip: (field: Field) => number): Int32Array {
+  let mask = 0n;
+  for (const field of layout.fields) {
+    const skipped = Math.min(skip(field), width(field));
+    mask |= ones(width(field) - skipped) << BigInt(field.low + skipped);
+  }
+  return toWords(mask, layout.bits);
 }
 
 function isOffered(field: Field, capabilities: Capabilities): boolean {
-  if (field.requires === undefined) return true;
-  const names = typeof field.requires === "string" ? [field.requires] : field.requires;
-  return names.every((name) =>
-    field.requiresBit === undefined
-      ? capabilities[name] !== 0
-      : ((capabilities[name] >> field.requiresBit) & 1) !== 0,
-  );
-}
-
-/** Number of low bits of the field that may be set, at most its width. */
-function usableWidth(field: Field, capabilities: Capabilities, hostAddressWidth: number): number {
-  if (field.kind === "ignored") return Infinity;
-  if (field.kind === "reserved" || !isOffered(field, capabilities)) return 0;
-  if (field.address !== undefined) return Math.max(0, hostAddressWidth - field.address);
-  return field.domainId === true ? 4 + 2 * capabilities.ND : Infinity;
+  const { requires = [], requiresBit } = field;
+  const names = typeof requires === "string" ? [requires] : requires;
+  return names.every((name) => {
+    const value = capabilities[name];
+    return requiresBit === undefined ? value !== 0 : ((value >> requiresBit) & 1) !== 0;
+  });
 }
 
 /**
@@ -118,28 +121,22 @@ export function reservedMask(
   capabilities: Capabilities,
   hostAddressWidth: number,
 ): Int32Array {
-  let mask = 0n;
-  for (const field of layout.fields) {
-    const usable = Math.min(
-      usableWidth(field, capabilities, hostAddressWidth),
-      field.high - field.low + 1,
-    );
-    mask |= inPlace(field) & ~(((1n << BigInt(usable)) - 1n) << BigInt(field.low));
-  }
-  return toWords(mask, layout.bits);
+  return fieldMask(layout, (field) => {
+    if (field.kind === "ignored") return Infinity;
+    if (field.kind === "reserved" || !isOffered(field, capabilities)) return 0;
+    if (field.address === "host") return Math.max(0, hostAddressWidth - addressLow(field));
+    return field.domainId === true ? domainIdWidth(capabilities) : Infinity;
+  });
 }
 
 /** Words to unsigned 64-bit little-endian quadwords; a last odd word gives its own. */
 export function toQwords(words: ArrayLike<number>): bigint[] {
-  return Array.from({ length: Math.ceil(words.length / 2) }, (_, i) => {
-    const high = 2 * i + 1 < words.length ? BigInt(words[2 * i + 1]! >>> 0) : 0n;
-    return (high << 32n) | BigInt(words[2 * i]! >>> 0);
-  });
+  return Array.from({ length: Math.ceil(words.length / 2) }, (_, i) =>
+    fromWords(words, 2 * i, Math.min(64, 32 * (words.length - 2 * i))),
+  );
 }
 
 /** Quadwords to words, the inverse of `toQwords`. */
 export function fromQwords(qwords: readonly bigint[]): Int32Array {
-  return Int32Array.from(
-    qwords.flatMap((qword) => [Number(qword & WORD) | 0, Number((qword >> 32n) & WORD) | 0]),
-  );
+  return Int32Array.from(qwords.flatMap((qword) => [...toWords(qword, 64)]));
 }
