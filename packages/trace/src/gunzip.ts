@@ -1,0 +1,38 @@
+import { ViommuError } from "@viommu/plugin";
+
+/** Whether bytes begin like a gzip member (RFC 1952, 2.3.1). */
+export function isGzip(bytes: Uint8Array): boolean {
+  return bytes[0] === 0x1f && bytes[1] === 0x8b;
+}
+
+/** Unpacks gzip. Throws ERR_VIOMMU_TRACE_TRUNCATED when it is cut or damaged. */
+export async function gunzip(bytes: Uint8Array): Promise<Uint8Array[]> {
+  const stream = new DecompressionStream("gzip");
+  const writer = stream.writable.getWriter();
+  // A failure shows in the reader below; here it only must not stay unhandled.
+  const fed = Promise.allSettled([writer.write(bytes as BufferSource), writer.close()]);
+  const reader = stream.readable.getReader();
+  const chunks: Uint8Array[] = [];
+  try {
+    for (;;) {
+      const { done, value } = await reader.read();
+      if (done) break;
+      chunks.push(value);
+    }
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    throw new ViommuError(
+      "ERR_VIOMMU_TRACE_TRUNCATED",
+      `the gzip data of ${bytes.length} bytes is cut or damaged (${reason}); copy the file again`,
+      { cause },
+    );
+  }
+  await fed;
+  return chunks;
+}
+
+/** Packs with gzip. */
+export async function gzip(text: string): Promise<Uint8Array> {
+  const packed = new Blob([text]).stream().pipeThrough(new CompressionStream("gzip"));
+  return new Uint8Array(await new Response(packed).arrayBuffer());
+}

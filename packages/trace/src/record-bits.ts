@@ -1,0 +1,17 @@
+/*
+ * Fault recording register (VT-d 11.4.7.6) as one 128-bit number.
+ */
+
+/** PASID value, bits 123:104. */
+export const RECORD_PASID = 0xf_ffffn << 104n;
+/** PASID present. */
+export const RECORD_PP = 1n << 95n;
+/** Fault reason, bits 103:96. */
+export const RECORD_REASON = 0xffn << 96n;
+/** F: the record is valid. */
+export const RECORD_F = 1n << 127n;
+
+/** The fault reason in a record. */
+export function reasonOf(record: bigint): number {
+  return Number((record & RECORD_REASON) >> 96n);
+}

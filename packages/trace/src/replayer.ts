@@ -1,0 +1,135 @@
+import { ViommuError } from "@viommu/plugin";
+import type { InterruptSink } from "@viommu/plugin";
+import { decodeCapabilities, Offset } from "@viommu/vtd-spec";
+import { askDma, askIrq, message } from "./answers.ts";
+import type { DmaAnswer, IrqAnswer } from "./answers.ts";
+import { compareMessages, compareRecords, compareWrites } from "./compare-effects.ts";
+import type { WrittenRecord } from "./compare-effects.ts";
+import { compareBlock, compareRead } from "./compare-registers.ts";
+import { compareDma, compareIrq } from "./compare-requests.ts";
+import type { Comparison } from "./comparison.ts";
+import { DEVIATIONS } from "./deviations.ts";
+import { requesterOf } from "./deviations-requests.ts";
+import type { DmaEvent, IrqEvent, Message, TraceEvent, TraceHeader } from "./format.ts";
+import { RECORD_F } from "./record-bits.ts";
+import { ReplayContext } from "./replay-context.ts";
+import { readRegister, writeRegister } from "./replay-unit.ts";
+import type { ReplayUnit } from "./replay-unit.ts";
+import { TraceMemory } from "./trace-memory.ts";
+
+/** Makes the unit of a replay: CAP, ECAP and VER of the header, this memory, this sink. */
+export type UnitFactory = (
+  header: TraceHeader,
+  memory: TraceMemory,
+  sink: InterruptSink,
+) => ReplayUnit;
+
+const PPF = 2n;
+
+/** Performs the events of one trace on one unit, in order, and compares. */
+export class Replayer {
+  readonly context: ReplayContext;
+  readonly #messages: Message[] = [];
+  /** Fault recording registers that are in use. */
+  #used: ReadonlySet<number> = new Set();
+
+  constructor(header: TraceHeader, createUnit: UnitFactory) {
+    const memory = new TraceMemory();
+    const unit = createUnit(header, memory, {
+      deliver: (upper, address, data) => this.#messages.push(message(upper, address, data)),
+    });
+    const capabilities = decodeCapabilities(header.unit.cap, header.unit.ecap);
+    this.context = new ReplayContext(header, capabilities, memory, unit);
+  }
+
+  /**
+   * Performs the next event of the trace and returns its comparisons: at most one of each class, none
+   * where both sides have nothing to show.
+   */
+  perform(event: TraceEvent): Comparison[] {
+    const { context } = this;
+    const { memory } = context;
+    memory.storeReads(event.reads);
+    memory.prepareWrites(event.writes);
+    const answer = this.#act(event);
+    const comparisons = [
+      answer,
+      // Status words are written in queue order; flags in table entries in any.
+      compareWrites(event.writes, memory.takeWrites(), memory, event.kind === "mmio-write"),
+      compareRecords(event.frcd, this.#newRecords(), context),
+      compareMessages(event.msi, this.#messages.splice(0), context),
+    ];
+    memory.storeWrites(event.writes);
+    return comparisons.filter((entry) => entry !== undefined);
+  }
+
+  #act(event: TraceEvent): Comparison | undefined {
+    const { context } = this;
+    switch (event.kind) {
+      case "reset":
+        context.unit.reset();
+        context.noteReset();
+        return undefined;
+      case "mmio-write":
+        writeRegister(context.unit, event.offset, event.size, event.value);
+        context.noteWrite(event);
+        return undefined;
+      case "mmio-read":
+        return compareRead(event, context);
+      case "dma":
+        return this.#dma(event);
+      case "irq":
+        return this.#irq(event);
+      case "registers":
+        return compareBlock(event, context);
+      case "other":
+        return undefined;
+    }
+  }
+
+  #dma(event: DmaEvent): Comparison {
+    const { context } = this;
+    for (const { name, dma } of DEVIATIONS) {
+      const answer: DmaAnswer | undefined = dma?.(event, context);
+      if (answer !== undefined) return compareDma(event, answer, name, context);
+    }
+    return compareDma(event, askDma(context.unit, event, "translate"), undefined, context);
+  }
+
+  #irq(event: IrqEvent): Comparison {
+    const { context } = this;
+    for (const { name, irq } of DEVIATIONS) {
+      const answer: IrqAnswer | undefined = irq?.(event, context);
+      if (answer !== undefined) return compareIrq(event, answer, name, context);
+    }
+    const answer = askIrq(context.unit, event, requesterOf(event, context), "remap");
+    return compareIrq(event, answer, undefined, context);
+  }
+
+  /** Records whose F bit has appeared since the last event. */
+  #newRecords(): WrittenRecord[] {
+    const { context } = this;
+    const before = this.#used;
+    if ((readRegister(context.unit, Offset.FSTS, 4) & PPF) === 0n) {
+      this.#used = new Set();
+      return [];
+    }
+    const used: WrittenRecord[] = [];
+    for (let index = 0; index < context.faultRecordCount; index += 1) {
+      const record = context.faultRecord(index);
+      if ((record & RECORD_F) !== 0n) used.push({ index, record });
+    }
+    this.#used = new Set(used.map(({ index }) => index));
+    return used.filter(({ index }) => !before.has(index));
+  }
+}
+
+/** The event with this number (the first one is 1). Throws ERR_VIOMMU_TRACE_NUMBER. */
+export function eventNumber(events: readonly TraceEvent[], number: number): TraceEvent {
+  const event = events[number - 1];
+  if (event !== undefined) return event;
+  throw new ViommuError(
+    "ERR_VIOMMU_TRACE_NUMBER",
+    `there is no event ${number}; the events of this trace are numbered from 1 to ${events.length}`,
+  );
+}

@@ -1,0 +1,94 @@
+import { COMPARISON_CLASSES } from "./comparison.ts";
+import type { Comparison, ComparisonClass } from "./comparison.ts";
+import { DEVIATIONS } from "./deviations.ts";
+import type { Trace } from "./format.ts";
+import { Replayer } from "./replayer.ts";
+import type { UnitFactory } from "./replayer.ts";
+import { hex } from "./text.ts";
+
+/** How often a class was compared, and how that ended. */
+export interface ClassCounts {
+  total: number;
+  equal: number;
+  /** Explained by a named deviation of the reference. */
+  accepted: number;
+  different: number;
+}
+
+/** The first comparison without an explanation. */
+export interface Difference {
+  /** Number of the event; the first one is 1. */
+  readonly event: number;
+  /** Line in the file. */
+  readonly line: number;
+  readonly class: ComparisonClass;
+  readonly expected: string;
+  readonly actual: string;
+}
+
+/** The outcome of a replay, as `viommu replay --json` prints it. */
+export interface TraceReport extends Readonly<Record<ComparisonClass, Readonly<ClassCounts>>> {
+  readonly name: string;
+  /** Number of events. */
+  readonly events: number;
+  readonly deviations: readonly {
+    readonly name: string;
+    readonly count: number;
+    readonly why: string;
+  }[];
+  readonly firstDifference?: Difference;
+  /** Reads of bytes that the trace never told (they gave 0); absent when there were none. */
+  readonly unknownReads?: { readonly count: number; readonly first: string };
+}
+
+/** Called after each event with the number of events done. */
+export type Progress = (done: number) => void;
+
+/** Replays a whole trace on a new unit. */
+export function replayTrace(
+  trace: Trace,
+  createUnit: UnitFactory,
+  onProgress?: Progress,
+): TraceReport {
+  const replayer = new Replayer(trace.header, createUnit);
+  const counts = Object.fromEntries(
+    COMPARISON_CLASSES.map((name) => [name, { total: 0, equal: 0, accepted: 0, different: 0 }]),
+  ) as Record<ComparisonClass, ClassCounts>;
+  const used = new Map<string, number>();
+  let firstDifference: Difference | undefined;
+  trace.events.forEach((event, i) => {
+    for (const comparison of replayer.perform(event)) {
+      count(counts[comparison.class], comparison);
+      for (const name of comparison.deviations) used.set(name, (used.get(name) ?? 0) + 1);
+      if (comparison.verdict !== "different") continue;
+      const { class: of, expected, actual } = comparison;
+      firstDifference ??= { event: i + 1, line: event.line, class: of, expected, actual };
+    }
+    onProgress?.(i + 1);
+  });
+  const unknown = replayer.context.memory.unknownReads;
+  return {
+    name: trace.header.name,
+    events: trace.events.length,
+    ...counts,
+    deviations: DEVIATIONS.filter(({ name }) => used.has(name)).map(({ name, why }) => ({
+      name,
+      count: used.get(name)!,
+      why,
+    })),
+    ...(firstDifference && { firstDifference }),
+    ...(unknown.first !== undefined && {
+      unknownReads: { count: unknown.count, first: hex(unknown.first) },
+    }),
+  };
+}
+
+/** Whether nothing in a report differs. */
+export function isClean(report: TraceReport): boolean {
+  return COMPARISON_CLASSES.every((name) => report[name].different === 0);
+}
+
+function count(counts: ClassCounts, { verdict }: Comparison): void {
+  counts.total += 1;
+  counts[verdict] += 1;
+}
