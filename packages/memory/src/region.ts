@@ -1,7 +1,7 @@
 import { ViommuError } from "@viommu/plugin";
 
 /** Bytes in a chunk: all addresses with one `hi`. */
-export const CHUNK = 2 ** 30;
+export const CHUNK = 0x4000_0000;
 
 /** Bytes in a page, the unit of regions and of the dirty log. */
 export const PAGE = 4096;
