@@ -1,0 +1,217 @@
+import { describe, expect, it } from "vitest";
+import { DMA } from "./lines.ts";
+import { lastOf, SCALABLE, verdicts } from "./scripted-unit.ts";
+import type { ScriptedUnit } from "./scripted-unit.ts";
+
+/** A denied request: the trace's reason and record, against the unit's. */
+async function denied(
+  mode: readonly object[],
+  expected: { reason: number; high: bigint },
+  actual: { reason: number; high: bigint },
+): Promise<string> {
+  const event = {
+    ...DMA,
+    frcd: [[0, `0x${expected.high.toString(16)}`, "0x1000"]],
+    result: { ok: false, fault: `0x${expected.reason.toString(16).padStart(2, "0")}` },
+  };
+  const { comparisons } = await lastOf([...mode, event], (unit) => {
+    unit.onDma = () => actual.reason;
+    unit.effect = () => {
+      unit.record(actual.high, 0x1000n);
+    };
+  });
+  return verdicts(comparisons);
+}
+
+/** Bits 127:64 of a record of a read by 00:02.0. */
+const high = (reason: number, extra = 0n): bigint =>
+  (0xc000_0000_0000_0010n | (BigInt(reason) << 32n)) ^ extra;
+
+const PP = 1n << 31n;
+const pasid = (value: bigint): bigint => value << 40n;
+
+describe("fault-record-pasid-field", () => {
+  const legacy = (expected: bigint, actual = 0n): Promise<string> =>
+    denied([], { reason: 6, high: high(6, expected) }, { reason: 6, high: high(6, actual) });
+
+  it("accepts ffffh against 0", async () => {
+    expect(await legacy(pasid(0xffffn))).toBe("dma equal, frcd accepted(fault-record-pasid-field)");
+    expect(await legacy(0n)).toBe("dma equal, frcd equal");
+  });
+
+  it("accepts no other value, nothing in our record, nothing with PP = 1", async () => {
+    const different = "dma equal, frcd different";
+    expect(await legacy(pasid(0xfffen))).toBe(different);
+    expect(await legacy(pasid(0xf_ffffn))).toBe(different);
+    expect(await legacy(pasid(0xffffn), pasid(1n))).toBe(different);
+    expect(await legacy(pasid(0xffffn) | PP, PP)).toBe(different);
+  });
+
+  it("hides no other bit of the record", async () => {
+    for (let bit = 0n; bit < 63n; bit += 1n) {
+      if (bit >= 40n && bit < 60n) continue;
+      expect(await legacy(pasid(0xffffn), 1n << bit), `bit ${64n + bit}`).toBe(
+        "dma equal, frcd different",
+      );
+    }
+  });
+
+  it("does not apply in scalable mode", async () => {
+    const expected = { reason: 0x71, high: high(0x71, pasid(0xffffn)) };
+    expect(await denied(SCALABLE, expected, { reason: 0x71, high: high(0x71) })).toBe(
+      "dma equal, frcd different",
+    );
+  });
+});
+
+describe("fault-record-pp", () => {
+  const scalable = (
+    expected: bigint,
+    actual: bigint,
+    mode: readonly object[] = SCALABLE,
+  ): Promise<string> =>
+    denied(
+      mode,
+      { reason: 0x71, high: high(0x71, expected) },
+      { reason: 0x71, high: high(0x71, actual) },
+    );
+
+  it("accepts PP = 1 with PASID 0 for a request without PASID", async () => {
+    expect(await scalable(PP, 0n)).toBe("dma equal, frcd accepted(fault-record-pp)");
+  });
+
+  it("does not accept it the other way round, with a PASID, or in legacy mode", async () => {
+    const different = "dma equal, frcd different";
+    expect(await scalable(0n, PP)).toBe(different);
+    expect(await scalable(PP | pasid(5n), pasid(5n))).toBe(different);
+    expect(await scalable(PP, 0n, [])).toBe(different);
+  });
+
+  it("hides no other bit of the record", async () => {
+    for (let bit = 0n; bit < 63n; bit += 1n) {
+      if (bit === 31n) continue;
+      expect(await scalable(PP, 1n << bit), `bit ${64n + bit}`).toBe("dma equal, frcd different");
+    }
+  });
+});
+
+/** Where legacy reasons stand for scalable ones; any other pair is a difference. */
+const REASONS: Readonly<Record<number, readonly number[]>> = {
+  0x01: [0x39],
+  0x02: [0x41],
+  0x04: [0x84],
+  0x05: [0x85, 0x79],
+  0x06: [0x86, 0x79],
+  0x0c: [0x7a],
+};
+
+describe("scalable-legacy-reason", () => {
+  const pair = (expected: number, actual: number, mode = SCALABLE): Promise<string> =>
+    denied(
+      mode,
+      { reason: expected, high: high(expected) },
+      { reason: actual, high: high(actual) },
+    );
+
+  it("accepts the specified reason in the answer and in the record, and no other", async () => {
+    const name = "scalable-legacy-reason";
+    for (const [legacy, specified] of Object.entries(REASONS)) {
+      for (let actual = 1; actual < 0xa8; actual += 1) {
+        const outcome = await pair(Number(legacy), actual);
+        if (actual === Number(legacy)) expect(outcome).toBe("dma equal, frcd equal");
+        else if (specified.includes(actual)) {
+          expect(outcome).toBe(`dma accepted(${name}), frcd accepted(${name})`);
+        } else expect(outcome, `${legacy}: ${actual}`).toBe("dma different, frcd different");
+      }
+    }
+  });
+
+  it("does not apply in legacy mode, nor the other way round", async () => {
+    expect(await pair(0x05, 0x85, [])).toBe("dma different, frcd different");
+    expect(await pair(0x85, 0x05)).toBe("dma different, frcd different");
+  });
+
+  it("goes together with fault-record-pp, each with its own name", async () => {
+    const expected = { reason: 5, high: high(5, PP) };
+    expect(await denied(SCALABLE, expected, { reason: 0x85, high: high(0x85) })).toBe(
+      "dma accepted(scalable-legacy-reason), " +
+        "frcd accepted(scalable-legacy-reason+fault-record-pp)",
+    );
+  });
+
+  it("hides no other bit of the record", async () => {
+    const expected = { reason: 5, high: high(5) };
+    expect(await denied(SCALABLE, expected, { reason: 0x85, high: high(0x85, 1n) })).toBe(
+      "dma accepted(scalable-legacy-reason), frcd different",
+    );
+  });
+});
+
+describe("pasid-entry-absent-reason", () => {
+  const pair = (expected: number, actual: number, mode = SCALABLE): Promise<string> =>
+    denied(
+      mode,
+      { reason: expected, high: high(expected) },
+      { reason: actual, high: high(actual) },
+    );
+
+  it("accepts 59h for 5Bh and nothing else", async () => {
+    const name = "pasid-entry-absent-reason";
+    expect(await pair(0x5b, 0x59)).toBe(`dma accepted(${name}), frcd accepted(${name})`);
+    expect(await pair(0x59, 0x5b)).toBe("dma different, frcd different");
+    expect(await pair(0x5b, 0x58)).toBe("dma different, frcd different");
+    expect(await pair(0x5b, 0x59, [])).toBe("dma different, frcd different");
+  });
+});
+
+describe("fault records read later", () => {
+  /** The register block or one read, after our unit has recorded a fault without the deviation. */
+  const seen = async (event: object, mode: readonly object[], record: bigint): Promise<string> => {
+    const prepare = (unit: ScriptedUnit): void => {
+      unit.set(0x220, 0x1000n);
+      unit.set(0x228, record);
+    };
+    return verdicts((await lastOf([...mode, event], prepare)).comparisons);
+  };
+  const read = (offset: number, size: number, value: bigint): object => ({
+    e: "mmio-read",
+    offset: `0x${offset.toString(16)}`,
+    size,
+    value: `0x${value.toString(16)}`,
+  });
+
+  it("are accepted in the half that was read", async () => {
+    const want = high(6, pasid(0xffffn));
+    const accepted = "mmioRead accepted(fault-record-pasid-field)";
+    expect(await seen(read(0x22c, 4, want >> 32n), [], high(6))).toBe(accepted);
+    expect(await seen(read(0x228, 8, want), [], high(6))).toBe(accepted);
+    expect(await seen(read(0x22c, 4, (want >> 32n) ^ 1n), [], high(6))).toBe("mmioRead different");
+    expect(await seen(read(0x220, 8, 0x1000n), [], high(6))).toBe("mmioRead equal");
+    expect(await seen(read(0x220, 8, 0x2000n), [], high(6))).toBe("mmioRead different");
+  });
+
+  it("are accepted with the other half of the record in mind", async () => {
+    const accepted = "mmioRead accepted(fault-record-pp)";
+    expect(await seen(read(0x228, 4, 0x8000_0010n), SCALABLE, high(0x71))).toBe(accepted);
+    const withPasid = high(0x71, pasid(7n));
+    expect(await seen(read(0x228, 4, 0x8000_0010n), SCALABLE, withPasid)).toBe(
+      "mmioRead different",
+    );
+    expect(await seen(read(0x22c, 4, 0xc000_0006n), SCALABLE, high(0x86))).toBe(
+      "mmioRead accepted(scalable-legacy-reason)",
+    );
+  });
+
+  it("are accepted in the register block, and nothing else there", async () => {
+    const block = (record: bigint, low = "0x1000"): object => ({
+      e: "registers",
+      values: { "0x220": low, "0x228": `0x${record.toString(16)}` },
+    });
+    const want = high(6, pasid(0xffffn));
+    expect(await seen(block(want), [], high(6))).toBe(
+      "registers accepted(fault-record-pasid-field)",
+    );
+    expect(await seen(block(want, "0x2000"), [], high(6))).toBe("registers different");
+    expect(await seen(block(want ^ 1n), [], high(6))).toBe("registers different");
+  });
+});
