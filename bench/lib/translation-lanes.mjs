@@ -1,0 +1,55 @@
+import { createEngine } from "./engine.mjs";
+import { guestWithDevices } from "./kit.mjs";
+
+/** As many slots as our engine has by default, so that both sides hold the same pages. */
+const SLOTS = 8192;
+/** Entries at which the hash-table IOTLB drops everything. */
+const CAP = 1024;
+
+/**
+ * The three sides of a translation row, over one guest and one address list: `viommu` (request
+ * API), `ideal` and `glib`. `flush` empties each IOTLB once a round of the list.
+ */
+export function translationLanes(kit, { list, flush = false, cap = CAP, ...shape }) {
+  const setup = guestWithDevices(shape);
+  const lane = { ...createEngine(kit, setup), list };
+  return {
+    viommu: { run: (start, count) => translateWindow(lane, start, count, flush) },
+    ...baselineLanes(kit, setup, { list, flush, cap }),
+  };
+}
+
+/** `ideal` and `glib`, as far as they could be built. */
+export function baselineLanes(kit, setup, { list, flush = false, cap = CAP }) {
+  return eachBaseline(kit, setup, { cap }, (iotlb) => ({
+    run: (start, count) => kit.native.translate(iotlb, 0, list.values, start, count, flush ? 1 : 0),
+  }));
+}
+
+/** Makes a lane of each C IOTLB there is: `laneOf(iotlb, side)`. A `cap` of 0 is none. */
+export function eachBaseline({ native }, setup, { cap = CAP, slots = SLOTS }, laneOf) {
+  if (native === null) return {};
+  const { guest, devices, levels } = setup;
+  const roots = Float64Array.from(devices, (device) => device.root);
+  const ideal = laneOf(native.createIdeal(guest.buffer, roots, levels, slots), "ideal");
+  if (native.createHashed === undefined) return { ideal };
+  const hashed = native.createHashed(guest.buffer, roots, levels, cap);
+  return { ideal, glib: laneOf(hashed, "glib") };
+}
+
+/** What a device does: fill in its request, ask, use the answer. A blocked request spoils the sum. */
+export function translateWindow(lane, start, count, flush) {
+  const { engine, request } = lane;
+  const { pairs, length } = lane.list;
+  let sum = 0;
+  for (let i = start; i < start + count; i++) {
+    const at = i & (length - 1);
+    if (flush && at === 0) engine.invalidateIotlbGlobal();
+    request.hi = pairs[2 * at];
+    request.lo = pairs[2 * at + 1];
+    const frame =
+      engine.translate(request) === 0 ? (request.outHi << 18) | (request.outLo >>> 12) : 1 << 31;
+    sum = (sum + frame) | 0;
+  }
+  return sum;
+}
