@@ -39,7 +39,6 @@ const { judgeRow } = (await harness("verdicts")) as {
 const { randomPages } = (await harness("addresses")) as {
   randomPages: (base: number, count: number) => { pairs: Int32Array; values: BigUint64Array };
 };
-};
 
 /** A 64-bit word of guest memory. */
 function word(guest: Guest, address: bigint): bigint {
