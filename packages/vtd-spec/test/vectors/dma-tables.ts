@@ -1,0 +1,207 @@
+import {
+  CONTEXT_ENTRY,
+  PASID_DIR_ENTRY,
+  PASID_ENTRY,
+  ROOT_ENTRY,
+  SM_CONTEXT_ENTRY,
+  SM_ROOT_ENTRY,
+} from "../../src/index.ts";
+import type { Vector } from "./vector.ts";
+
+export const ROOT_AND_CONTEXT: readonly Vector[] = [
+  {
+    what: "context table at 0x7fff0000",
+    layout: ROOT_ENTRY,
+    qwords: [0x7fff0001n, 0n],
+    fields: { P: 1, CTP: 0x7fff0000 },
+  },
+  {
+    what: "both halves",
+    layout: SM_ROOT_ENTRY,
+    qwords: [0x7fff0001n, 0x12_8000_0001n],
+    fields: { LP: 1, LCTP: 0x7fff0000, UP: 1, UCTP: 0x12_8000_0000 },
+  },
+  {
+    what: "domain 5, 48 bits",
+    layout: CONTEXT_ENTRY,
+    qwords: [0x12345001n, 0x502n],
+    fields: { P: 1, SSPTPTR: 0x12345000, AW: 2, DID: 5 },
+  },
+  {
+    what: "the same with ATS allowed",
+    layout: CONTEXT_ENTRY,
+    qwords: [0x12345005n, 0x502n],
+    fields: { P: 1, TT: 1, SSPTPTR: 0x12345000, AW: 2, DID: 5 },
+  },
+  {
+    what: "domain 0x1234, 39 bits",
+    layout: CONTEXT_ENTRY,
+    qwords: [0x12345001n, 0x123401n],
+    fields: { P: 1, SSPTPTR: 0x12345000, AW: 1, DID: 0x1234 },
+  },
+  {
+    what: "pass-through in domain 1",
+    layout: CONTEXT_ENTRY,
+    qwords: [0x9n, 0x102n],
+    fields: { P: 1, TT: 2, AW: 2, DID: 1 },
+  },
+  {
+    what: "not present, faults silent",
+    layout: CONTEXT_ENTRY,
+    qwords: [0x2n, 0n],
+    fields: { FPD: 1 },
+  },
+  {
+    what: "reserved bit 4",
+    layout: CONTEXT_ENTRY,
+    qwords: [0x12345011n, 0x502n],
+    fields: { P: 1, RSVD_11_4: 1, SSPTPTR: 0x12345000, AW: 2, DID: 5 },
+  },
+  {
+    what: "reserved bit 71",
+    layout: CONTEXT_ENTRY,
+    qwords: [0x12345001n, 0x582n],
+    fields: { P: 1, SSPTPTR: 0x12345000, AW: 2, RSVD_71: 1, DID: 5 },
+  },
+  {
+    what: "ignored bits 70:67",
+    layout: CONTEXT_ENTRY,
+    qwords: [0x12345001n, 0x57an],
+    fields: { P: 1, SSPTPTR: 0x12345000, AW: 2, IGN_70_67: 15, DID: 5 },
+  },
+  {
+    what: "20-bit PASIDs",
+    layout: SM_CONTEXT_ENTRY,
+    qwords: [0x2222e01n, 0n, 0n, 0n],
+    fields: { P: 1, PDTS: 7, PASIDDIRPTR: 0x2222000 },
+  },
+  {
+    what: "directory of one page",
+    layout: SM_CONTEXT_ENTRY,
+    qwords: [0x2222401n, 0n, 0n, 0n],
+    fields: { P: 1, PDTS: 2, PASIDDIRPTR: 0x2222000 },
+  },
+  {
+    what: "DTE, PASIDE and PRE",
+    layout: SM_CONTEXT_ENTRY,
+    qwords: [0x2222e1dn, 0n, 0n, 0n],
+    fields: { P: 1, DTE: 1, PASIDE: 1, PRE: 1, PDTS: 7, PASIDDIRPTR: 0x2222000 },
+  },
+  {
+    what: "HPTE, EPTR, RID_PASID and RID_PRIV",
+    layout: SM_CONTEXT_ENTRY,
+    qwords: [0x2222e63n, 0x100021n, 0n, 0n],
+    fields: {
+      P: 1,
+      FPD: 1,
+      HPTE: 1,
+      EPTR: 1,
+      PDTS: 7,
+      PASIDDIRPTR: 0x2222000,
+      RID_PASID: 0x21,
+      RID_PRIV: 1,
+    },
+  },
+];
+
+const NONE = [0n, 0n, 0n, 0n, 0n];
+
+export const PASID_TABLES: readonly Vector[] = [
+  {
+    what: "table at 0x3333000",
+    layout: PASID_DIR_ENTRY,
+    qwords: [0x3333001n],
+    fields: { P: 1, SMPTBLPTR: 0x3333000 },
+  },
+  {
+    what: "faults silent",
+    layout: PASID_DIR_ENTRY,
+    qwords: [0x3333003n],
+    fields: { P: 1, FPD: 1, SMPTBLPTR: 0x3333000 },
+  },
+  {
+    what: "first stage",
+    layout: PASID_ENTRY,
+    qwords: [0x49n, 0x800005n, 0x4444000n, ...NONE],
+    fields: { P: 1, PGTT: 1, AW: 2, DID: 5, PWSNP: 1, FSPTPTR: 0x4444000 },
+  },
+  {
+    what: "first stage, 5 levels",
+    layout: PASID_ENTRY,
+    qwords: [0x4dn, 0x800005n, 0x4444004n, ...NONE],
+    fields: { P: 1, PGTT: 1, AW: 3, DID: 5, PWSNP: 1, FSPM: 1, FSPTPTR: 0x4444000 },
+  },
+  {
+    what: "first stage with NXE of an old Linux",
+    layout: PASID_ENTRY,
+    qwords: [0x49n, 0x800005n, 0x4444020n, ...NONE],
+    fields: { P: 1, PGTT: 1, AW: 2, DID: 5, PWSNP: 1, IGN_134_133: 1, FSPTPTR: 0x4444000 },
+  },
+  {
+    what: "second stage",
+    layout: PASID_ENTRY,
+    qwords: [0x5555089n, 0x800005n, 0n, ...NONE],
+    fields: { P: 1, PGTT: 2, AW: 2, SSPTPTR: 0x5555000, DID: 5, PWSNP: 1 },
+  },
+  {
+    what: "second stage with dirty tracking",
+    layout: PASID_ENTRY,
+    qwords: [0x5555289n, 0x800005n, 0n, ...NONE],
+    fields: { P: 1, PGTT: 2, AW: 2, SSADE: 1, SSPTPTR: 0x5555000, DID: 5, PWSNP: 1 },
+  },
+  {
+    what: "nested",
+    layout: PASID_ENTRY,
+    qwords: [0x55550c9n, 0x800005n, 0x4444000n, ...NONE],
+    fields: { P: 1, PGTT: 3, AW: 2, SSPTPTR: 0x5555000, DID: 5, PWSNP: 1, FSPTPTR: 0x4444000 },
+  },
+  {
+    what: "pass-through",
+    layout: PASID_ENTRY,
+    qwords: [0x109n, 0x800001n, 0n, ...NONE],
+    fields: { P: 1, PGTT: 4, AW: 2, DID: 1, PWSNP: 1 },
+  },
+  {
+    what: "torn down by Linux, faults silent",
+    layout: PASID_ENTRY,
+    qwords: [0x2n, 0n, 0n, ...NONE],
+    fields: { FPD: 1 },
+  },
+  {
+    what: "memory types and privilege",
+    layout: PASID_ENTRY,
+    qwords: [0x49n, 0x7654_3210_0780_0005n, 0x4444095n, ...NONE],
+    fields: {
+      P: 1,
+      PGTT: 1,
+      AW: 2,
+      DID: 5,
+      PWSNP: 1,
+      PGSNP: 1,
+      CD: 1,
+      EMTE: 1,
+      PAT: 0x76543210,
+      SRE: 1,
+      FSPM: 1,
+      WPE: 1,
+      EAFE: 1,
+      FSPTPTR: 0x4444000,
+    },
+  },
+  {
+    what: "host permission table",
+    layout: PASID_ENTRY,
+    qwords: [0x109n, 0x800001n, 0n, 0n, 0x6666006n, 9n, 0n, 0n],
+    fields: {
+      P: 1,
+      PGTT: 4,
+      AW: 2,
+      DID: 1,
+      PWSNP: 1,
+      HPTSZ: 2,
+      HPTPFD: 1,
+      HPTPTR: 0x6666000,
+      HPTDID: 9,
+    },
+  },
+];
