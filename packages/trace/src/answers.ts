@@ -45,7 +45,11 @@ export function askDma(
   request.access = event.access;
   request.hi = hiFromBigint(event.iova);
   request.lo = loFromBigint(event.iova);
-  const result = unit.dma[how](request);
+  return dmaAnswer(request, unit.dma[how](request));
+}
+
+/** What a result code and the output fields of a DMA request say. */
+export function dmaAnswer(request: DmaRequest, result: number): DmaAnswer {
   if (result !== DmaResult.TRANSLATED) return denial(result);
   return {
     ok: true,
@@ -67,7 +71,11 @@ export function askIrq(
   request.address = Number(event.addr & 0xffff_ffffn) | 0;
   request.upper = Number(event.addr >> 32n) | 0;
   request.data = event.data | 0;
-  const result = unit.interrupts[how](request);
+  return irqAnswer(request, unit.interrupts[how](request));
+}
+
+/** What a result code and the output fields of an interrupt request say. */
+export function irqAnswer(request: InterruptRequest, result: number): IrqAnswer {
   if (result === InterruptResult.CONSUMED) return { ok: true, message: null };
   if (result !== InterruptResult.DELIVER) return denial(result);
   return {

@@ -2,16 +2,11 @@ import { comparison } from "./comparison.ts";
 import type { Comparison } from "./comparison.ts";
 import { explainBits } from "./deviations.ts";
 import type { MemoryBytes, Message, RecordedFault } from "./format.ts";
+import type { WrittenRecord } from "./fault-record-watch.ts";
 import { RECORD_F } from "./record-bits.ts";
 import type { ReplayContext } from "./replay-context.ts";
 import { hex, listText, messageText, writesText } from "./text.ts";
 import type { CapturedWrite, TraceMemory } from "./trace-memory.ts";
-
-/** A fault record that the unit wrote during an event: bits 127:0. */
-export interface WrittenRecord {
-  readonly index: number;
-  readonly record: bigint;
-}
 
 /** Compares the fault records that an event wrote; undefined when neither side wrote one. */
 export function compareRecords(

@@ -55,12 +55,6 @@ export class ReplayContext {
     return this.capabilities.NFR + 1;
   }
 
-  /** Bits 127:0 of a fault recording register. */
-  faultRecord(index: number): bigint {
-    const offset = this.faultRecords + 16 * index;
-    return (readRegister(this.unit, offset + 8, 8) << 64n) | readRegister(this.unit, offset, 8);
-  }
-
   noteReset(): void {
     this.#scalable = false;
     this.#upper.clear();

@@ -1,4 +1,6 @@
 import type { DmaRemapper, InterruptRemapper, PendingWork } from "@viommu/plugin";
+import { decodeCapabilities, maxGuestAddressWidth } from "@viommu/vtd-spec";
+import type { TraceHeader } from "./format.ts";
 
 /** What a replay needs of a unit; a `VtdUnit` has it all. */
 export interface ReplayUnit extends PendingWork {
@@ -29,3 +31,8 @@ export function writeRegister(unit: ReplayUnit, offset: number, size: 4 | 8, val
 }
 
 const IDLE_BUDGET = 4096;
+
+/** Host address width in bits of the unit of a trace: its option, or MGAW where it has none. */
+export function hostAddressWidth({ unit }: TraceHeader): number {
+  return unit.addressWidth ?? maxGuestAddressWidth(decodeCapabilities(unit.cap, unit.ecap));
+}

@@ -1,19 +1,18 @@
 import { ViommuError } from "@viommu/plugin";
 import type { InterruptSink } from "@viommu/plugin";
-import { decodeCapabilities, Offset } from "@viommu/vtd-spec";
+import { decodeCapabilities } from "@viommu/vtd-spec";
 import { askDma, askIrq, message } from "./answers.ts";
 import type { DmaAnswer, IrqAnswer } from "./answers.ts";
 import { compareMessages, compareRecords, compareWrites } from "./compare-effects.ts";
-import type { WrittenRecord } from "./compare-effects.ts";
 import { compareBlock, compareRead } from "./compare-registers.ts";
 import { compareDma, compareIrq } from "./compare-requests.ts";
 import type { Comparison } from "./comparison.ts";
 import { DEVIATIONS } from "./deviations.ts";
 import { requesterOf } from "./deviations-requests.ts";
 import type { DmaEvent, IrqEvent, Message, TraceEvent, TraceHeader } from "./format.ts";
-import { RECORD_F } from "./record-bits.ts";
+import { FaultRecordWatch } from "./fault-record-watch.ts";
 import { ReplayContext } from "./replay-context.ts";
-import { readRegister, writeRegister } from "./replay-unit.ts";
+import { writeRegister } from "./replay-unit.ts";
 import type { ReplayUnit } from "./replay-unit.ts";
 import { TraceMemory } from "./trace-memory.ts";
 
@@ -24,14 +23,11 @@ export type UnitFactory = (
   sink: InterruptSink,
 ) => ReplayUnit;
 
-const PPF = 2n;
-
 /** Performs the events of one trace on one unit, in order, and compares. */
 export class Replayer {
   readonly context: ReplayContext;
   readonly #messages: Message[] = [];
-  /** Fault recording registers that are in use. */
-  #used: ReadonlySet<number> = new Set();
+  readonly #records: FaultRecordWatch;
 
   constructor(header: TraceHeader, createUnit: UnitFactory) {
     const memory = new TraceMemory();
@@ -40,6 +36,7 @@ export class Replayer {
     });
     const capabilities = decodeCapabilities(header.unit.cap, header.unit.ecap);
     this.context = new ReplayContext(header, capabilities, memory, unit);
+    this.#records = new FaultRecordWatch(unit, capabilities);
   }
 
   /**
@@ -56,7 +53,7 @@ export class Replayer {
       answer,
       // Status words are written in queue order; flags in table entries in any.
       compareWrites(event.writes, memory.takeWrites(), memory, event.kind === "mmio-write"),
-      compareRecords(event.frcd, this.#newRecords(), context),
+      compareRecords(event.frcd, this.#records.take(), context),
       compareMessages(event.msi, this.#messages.splice(0), context),
     ];
     memory.storeWrites(event.writes);
@@ -104,23 +101,6 @@ export class Replayer {
     }
     const answer = askIrq(context.unit, event, requesterOf(event, context), "remap");
     return compareIrq(event, answer, undefined, context);
-  }
-
-  /** Records whose F bit has appeared since the last event. */
-  #newRecords(): WrittenRecord[] {
-    const { context } = this;
-    const before = this.#used;
-    if ((readRegister(context.unit, Offset.FSTS, 4) & PPF) === 0n) {
-      this.#used = new Set();
-      return [];
-    }
-    const used: WrittenRecord[] = [];
-    for (let index = 0; index < context.faultRecordCount; index += 1) {
-      const record = context.faultRecord(index);
-      if ((record & RECORD_F) !== 0n) used.push({ index, record });
-    }
-    this.#used = new Set(used.map(({ index }) => index));
-    return used.filter(({ index }) => !before.has(index));
   }
 }
 

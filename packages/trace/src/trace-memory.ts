@@ -80,6 +80,11 @@ export class TraceMemory implements GuestMemory {
     return target;
   }
 
+  /** Whether none of these bytes is known to be no memory. */
+  isReadable(address: bigint, length: number): boolean {
+    return !this.#touchesHole(hiFromBigint(address), loFromBigint(address), length);
+  }
+
   /** Whether all these bytes are known. */
   knows(address: bigint, length: number): boolean {
     for (let i = 0; i < length; i += 1) {
@@ -100,10 +105,7 @@ export class TraceMemory implements GuestMemory {
   }
 
   readBytes(hi: number, lo: number, target: Uint8Array): boolean {
-    for (let i = 0; i < target.length; i += 1) {
-      const page = this.#find(hi, lo + i);
-      if (page?.hole && page.known[(lo + i) % PAGE] !== 1) return false;
-    }
+    if (this.#touchesHole(hi, lo, target.length)) return false;
     this.#noteUnknown(hi, lo, target.length);
     this.#copyOut(hi, lo, target);
     return true;
@@ -122,9 +124,9 @@ export class TraceMemory implements GuestMemory {
   }
 
   writeBytes(hi: number, lo: number, source: Uint8Array): boolean {
+    if (this.#touchesHole(hi, lo, source.length)) return false;
     for (let i = 0; i < source.length; i += 1) {
-      const page = this.#find(hi, lo + i);
-      if (page?.readOnly || (page?.hole && page.known[(lo + i) % PAGE] !== 1)) return false;
+      if (this.#find(hi, lo + i)?.readOnly) return false;
     }
     const before = new Uint8Array(source.length);
     this.#copyOut(hi, lo, before);
@@ -152,6 +154,14 @@ export class TraceMemory implements GuestMemory {
     for (let i = 0; i < target.length; i += 1) {
       target[i] = this.#find(hi, lo + i)?.bytes[(lo + i) % PAGE] ?? 0;
     }
+  }
+
+  #touchesHole(hi: number, lo: number, length: number): boolean {
+    for (let i = 0; i < length; i += 1) {
+      const page = this.#find(hi, lo + i);
+      if (page?.hole && page.known[(lo + i) % PAGE] !== 1) return true;
+    }
+    return false;
   }
 
   #noteUnknown(hi: number, lo: number, length: number): void {
