@@ -35,6 +35,9 @@ export interface DeviceScope {
   readonly path: readonly PathStep[];
 }
 
+const DEVICE = uint(1, 31);
+const FUNCTION = uint(1, 7);
+
 const path: Field<readonly PathStep[]> = {
   size: 0,
   read(cursor, end) {
@@ -55,9 +58,6 @@ const path: Field<readonly PathStep[]> = {
     }
   },
 };
-
-const DEVICE = uint(1, 31);
-const FUNCTION = uint(1, 7);
 
 const LAYOUT: Layout<Omit<DeviceScope, "type">> = [
   [

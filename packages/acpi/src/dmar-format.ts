@@ -1,6 +1,7 @@
 import { scopeList } from "./device-scope.ts";
 import { checkDmar } from "./dmar-rules.ts";
 import type { Dmar, DmarStructure } from "./dmar.ts";
+import { badValue } from "./errors.ts";
 import { address, flags, reserved, uint } from "./field.ts";
 import type { Field } from "./field.ts";
 import type { Madt } from "./madt.ts";
@@ -11,18 +12,21 @@ import type { Unknown } from "./records.ts";
 import { buildTable, parseTable } from "./table.ts";
 import type { TableFormat } from "./table.ts";
 
+const MAX_ADDRESS_WIDTH = 64;
+
 /** The field holds the width less one. */
 const addressWidth: Field<number> = {
   size: 1,
   read(cursor, end) {
-    return WIDTH_LESS_ONE.read(cursor, end) + 1;
+    return uint(1, MAX_ADDRESS_WIDTH - 1).read(cursor, end) + 1;
   },
   write(out, value, name) {
-    WIDTH_LESS_ONE.write(out, value - 1, `${name} - 1`);
+    if (!Number.isInteger(value) || value < 1 || value > MAX_ADDRESS_WIDTH) {
+      throw badValue(name, value, `a number of bits from 1 to ${MAX_ADDRESS_WIDTH}`);
+    }
+    out.uint(1, value - 1);
   },
 };
-
-const WIDTH_LESS_ONE = uint(1, 63);
 
 const structureList = new RecordList<Exclude<DmarStructure, Unknown>>(2, "remapping structure", {
   DRHD: {

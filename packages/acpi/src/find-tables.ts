@@ -1,8 +1,9 @@
+import { sumFault } from "./checksum.ts";
 import { unreadable } from "./errors.ts";
 import type { Problem } from "./problem.ts";
 import { FIRST_ROOT_POINTER_SIZE, parseRootPointer, ROOT_POINTER_SIZE } from "./root-pointer.ts";
 import { RSDT, XSDT } from "./root-table.ts";
-import { HEADER_SIZE, parseTable, sumFault } from "./table.ts";
+import { HEADER_SIZE, parseTable } from "./table.ts";
 
 /** Bytes of guest memory; undefined where some of them are no memory. */
 export type ReadMemory = (address: number, length: number) => Uint8Array | undefined;

@@ -1,7 +1,8 @@
+import { sum8 } from "./checksum.ts";
 import { badPlacement, show } from "./errors.ts";
 import { buildRootPointer, ROOT_POINTER_SIZE } from "./root-pointer.ts";
 import { RSDT, XSDT } from "./root-table.ts";
-import { buildTable, defaultHeader, HEADER_SIZE, sum8 } from "./table.ts";
+import { buildTable, defaultHeader, HEADER_SIZE } from "./table.ts";
 import type { TableHeader } from "./table.ts";
 
 /** Tables as they lie in guest memory. */

@@ -1,9 +1,9 @@
+import { checksumField, checkSum, complement, sum8 } from "./checksum.ts";
 import { unreadable } from "./errors.ts";
 import { address, fixedSize, readFields, reserved, text, uint, writeFields } from "./field.ts";
 import type { Layout } from "./field.ts";
 import type { Parsed } from "./problem.ts";
 import { Cursor, Output } from "./stream.ts";
-import { checksumField, checkSum, complement, sum8 } from "./table.ts";
 
 /** The root pointer, by which everything is found (ACPI 5.2.5.3). */
 export interface RootPointer {

@@ -6,7 +6,7 @@ import { isPci, scopesOf } from "./scope-rules.ts";
 
 /**
  * Which unit has which device in its scope. Reports devices that two units have, or one has twice.
- * Work is linear in the number of path steps: every device and every bridge is a key of a map.
+ * No search: devices and bridges are keys of maps, asked once for each step of a path.
  */
 export class ScopeOwners {
   readonly #wholeSegments = new Set<number>();
@@ -64,6 +64,7 @@ export class ScopeOwners {
         `it is behind ${above}, which the unit at ${show(owner.registerBase)} has with all below`,
         "put it under one unit",
       );
+      return; // one is enough: a damaged table could have them by the thousand
     }
   }
 }

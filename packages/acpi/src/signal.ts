@@ -5,6 +5,9 @@ import type { Signal } from "./madt.ts";
 const POLARITY = ["CONFORMS", "ACTIVE_HIGH", undefined, "ACTIVE_LOW"] as const;
 const TRIGGER = ["CONFORMS", "EDGE", undefined, "LEVEL"] as const;
 
+const names = ([one, two, , three]: typeof POLARITY | typeof TRIGGER): string =>
+  `${one}, ${two} or ${three}`;
+
 /** The MPS INTI flags: polarity in bits 1:0, trigger mode in bits 3:2 (ACPI 5.2.12.5). */
 export const signal: Field<Signal> = {
   size: 2,
@@ -21,8 +24,8 @@ export const signal: Field<Signal> = {
   write(out, value, name) {
     const polarity = POLARITY.indexOf(value.polarity);
     const trigger = TRIGGER.indexOf(value.trigger);
-    if (polarity < 0) throw badValue(`${name}.polarity`, value.polarity, "one of its three words");
-    if (trigger < 0) throw badValue(`${name}.trigger`, value.trigger, "one of its three words");
+    if (polarity < 0) throw badValue(`${name}.polarity`, value.polarity, names(POLARITY));
+    if (trigger < 0) throw badValue(`${name}.trigger`, value.trigger, names(TRIGGER));
     out.uint(2, (trigger << 2) | polarity);
   },
 };

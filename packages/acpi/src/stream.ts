@@ -24,7 +24,8 @@ export class Cursor {
 
   /** Takes a copy of the next bytes. */
   bytes(count: number): Uint8Array {
-    const copy = this.#bytes.slice(this.offset, this.offset + count);
+    // Not slice(): that of a Node Buffer is a view.
+    const copy = new Uint8Array(this.#bytes.subarray(this.offset, this.offset + count));
     this.offset += count;
     return copy;
   }

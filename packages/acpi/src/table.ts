@@ -1,6 +1,7 @@
+import { checkSum, checksumField, complement, sum8 } from "./checksum.ts";
 import { brokenRule, show, unreadable } from "./errors.ts";
 import { fixedSize, readFields, text, uint, writeFields } from "./field.ts";
-import type { Field, Layout } from "./field.ts";
+import type { Layout } from "./field.ts";
 import type { Parsed, Place, Report } from "./problem.ts";
 import { Cursor, Output } from "./stream.ts";
 
@@ -25,17 +26,6 @@ export interface TableFormat<T extends { readonly header?: TableHeader }> {
   readonly layout: Layout<Omit<T, "header">>;
 }
 
-/** A checksum's byte: filled in when all is written, looked at when all is read. */
-export const checksumField: Field<void> = {
-  size: 1,
-  read(cursor) {
-    cursor.offset++;
-  },
-  write(out) {
-    out.uint(1, 0);
-  },
-};
-
 /** What follows signature and length. */
 const HEADER: Layout<TableHeader> = [
   ["revision", uint(1)],
@@ -51,13 +41,6 @@ const HEADER: Layout<TableHeader> = [
 export const HEADER_SIZE = 36;
 const LENGTH_OFFSET = 4;
 const CHECKSUM_OFFSET = 9;
-
-/** Sum of all bytes modulo 256: 0 in a sound table. */
-export const sum8 = (bytes: Uint8Array): number =>
-  bytes.reduce((sum, byte) => (sum + byte) & 0xff, 0);
-
-/** The byte which, added to bytes of this sum, makes it 0. */
-export const complement = (sum: number): number => -sum & 0xff;
 
 /** The header of a table that is described without one. */
 export const defaultHeader = (revision: number): TableHeader => ({
@@ -151,16 +134,4 @@ function checkExtent(cursor: Cursor, bytes: Uint8Array, length: number): void {
     cursor.report(LENGTH_OFFSET, `${bytes.length - length} bytes after the table are left out`);
   }
   checkSum(cursor, bytes.subarray(0, length), CHECKSUM_OFFSET);
-}
-
-/** Reports bytes whose sum is not 0; `offset` is that of their checksum. */
-export function checkSum(cursor: Cursor, bytes: Uint8Array, offset: number): void {
-  const fault = sumFault(bytes);
-  if (fault !== undefined) cursor.report(offset, fault);
-}
-
-/** What is wrong with bytes that hold their checksum, if anything. */
-export function sumFault(bytes: Uint8Array): string | undefined {
-  const sum = sum8(bytes);
-  return sum === 0 ? undefined : `the bytes sum up to ${show(sum)} instead of 0`;
 }
