@@ -1,1 +1,14 @@
-export {};
+export { createUnit, VtdUnit } from "./unit.ts";
+export type { UnitOptions, UnitSettings } from "./unit-options.ts";
+export { vtd, vtdUnits } from "./plugin.ts";
+
+// What a unit can do
+export { createProfile, profileFromRegisters } from "./profile.ts";
+export type { Profile, ProfileRegisters } from "./profile.ts";
+export type { AddressWidth, PageSize, ProfileOptions } from "./profile-options.ts";
+
+// Devices with translation caches or page requests
+export { ALL_PASIDS } from "./device-tlb.ts";
+export type { DeviceTlbSink } from "./device-tlb.ts";
+export { PageRequestResult } from "./page-request-queue.ts";
+export type { PageResponseSink } from "./page-request-queue.ts";
