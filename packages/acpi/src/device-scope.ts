@@ -77,7 +77,7 @@ const LAYOUT: Layout<Omit<DeviceScope, "type">> = [
 ];
 
 /** The device scopes at the end of a structure. */
-export const scopeList = new RecordList<DeviceScope>(1, "device scope", {
+export const scopeList: RecordList<DeviceScope> = new RecordList<DeviceScope>(1, "device scope", {
   PCI_ENDPOINT: { code: 1, layout: LAYOUT },
   PCI_SUB_HIERARCHY: { code: 2, layout: LAYOUT },
   IOAPIC: { code: 3, layout: LAYOUT },

@@ -94,6 +94,7 @@ const structureList = new RecordList<Exclude<DmarStructure, Unknown>>(2, "remapp
 });
 
 const FORMAT: TableFormat<Dmar> = {
+  name: "DMAR",
   signature: "DMAR",
   revision: 1,
   layout: [

@@ -33,14 +33,16 @@ export function readFields<T>(layout: Layout<T>, cursor: Cursor, end: number): T
 
 /** Writes a structure field by field; `structure` names it in errors. */
 export function writeFields<T>(layout: Layout<T>, out: Output, values: T, structure: string): void {
-  for (const [name, field] of layout as readonly (readonly [keyof T | null, Field<unknown>])[]) {
-    if (name === null) field.write(out, undefined, structure);
-    else field.write(out, values[name], `${structure}.${String(name)}`);
+  for (const [key, field] of layout as readonly (readonly [keyof T | null, Field<unknown>])[]) {
+    const name = `${structure}.${String(key)}`;
+    const value = key === null ? null : values[key];
+    if (value === undefined) throw badValue(name, value, "a value");
+    field.write(out, value, name);
   }
 }
 
 /** An unsigned number of 1, 2 or 4 bytes, possibly with fewer values than its bytes can hold. */
-export const uint = (size: 1 | 2 | 4, max = 0x100 ** size - 1): Field<number> => ({
+export const uint = (size: 1 | 2 | 4, max: number = 0x100 ** size - 1): Field<number> => ({
   size,
   read(cursor) {
     const offset = cursor.offset;

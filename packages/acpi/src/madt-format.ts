@@ -81,6 +81,7 @@ const entryList = new RecordList<Exclude<MadtEntry, Unknown>>(1, "interrupt cont
 
 /** Revision 5 (ACPI 6.3) is the first with ONLINE_CAPABLE. */
 const FORMAT: TableFormat<Madt> = {
+  name: "MADT",
   signature: "APIC",
   revision: 5,
   layout: [

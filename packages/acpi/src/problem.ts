@@ -1,8 +1,8 @@
 /** Something wrong or unusual in a table: where, in which structure, and what. */
 export interface Problem {
-  /** Bytes from the start of the table. */
+  /** Bytes from the start of the table; findTables gives addresses in memory. */
   readonly offset: number;
-  /** Name of the structure: "DRHD", "IOAPIC scope", "LOCAL_X2APIC", or the table's signature. */
+  /** Name of the structure: "DRHD", "IOAPIC" (a device scope), "LOCAL_X2APIC", or of the table. */
   readonly structure: string;
   readonly text: string;
 }

@@ -43,9 +43,9 @@ const SECOND: Layout<SecondPart> = [
 ];
 
 /** Bytes of a root pointer of revision 0, and of the first part of all later ones. */
-export const FIRST_ROOT_POINTER_SIZE = SIGNATURE.length + fixedSize(FIRST);
+export const FIRST_ROOT_POINTER_SIZE: number = SIGNATURE.length + fixedSize(FIRST);
 /** Bytes of a root pointer of revision 2. */
-export const ROOT_POINTER_SIZE = FIRST_ROOT_POINTER_SIZE + fixedSize(SECOND);
+export const ROOT_POINTER_SIZE: number = FIRST_ROOT_POINTER_SIZE + fixedSize(SECOND);
 const CHECKSUM_OFFSET = 8;
 const EXTENDED_CHECKSUM_OFFSET = 32;
 

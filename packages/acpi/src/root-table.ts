@@ -25,12 +25,14 @@ const listOf = (field: Field<number>): Field<readonly number[]> => ({
 });
 
 export const RSDT: TableFormat<RootTable> = {
+  name: "RSDT",
   signature: "RSDT",
   revision: 1,
   layout: [["addresses", listOf(uint(4))]],
 };
 
 export const XSDT: TableFormat<RootTable> = {
+  name: "XSDT",
   signature: "XSDT",
   revision: 1,
   layout: [["addresses", listOf(address)]],

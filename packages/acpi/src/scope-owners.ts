@@ -79,8 +79,8 @@ const place = (segment: number, scope: DeviceScope): string =>
 
 /** The places of all bridges on the way to a device, outermost first. */
 function placesAbove(segment: number, scope: DeviceScope): string[] {
-  let place = bus(segment, scope);
-  return scope.path.slice(0, -1).map((bridge) => (place += step(bridge)));
+  let above = bus(segment, scope);
+  return scope.path.slice(0, -1).map((bridge) => (above += step(bridge)));
 }
 
 const bus = (segment: number, scope: DeviceScope): string =>

@@ -6,7 +6,7 @@ export class Cursor {
   /** Name of the structure that is being read. */
   structure: string;
   readonly problems: Problem[] = [];
-  readonly places = new Map<object, Place>();
+  readonly places: Map<object, Place> = new Map<object, Place>();
   readonly #bytes: Uint8Array;
 
   constructor(bytes: Uint8Array, structure: string) {
@@ -37,7 +37,7 @@ export class Cursor {
 
 /** A table being written, front to back. */
 export class Output {
-  readonly places = new Map<object, Place>();
+  readonly places: Map<object, Place> = new Map<object, Place>();
   readonly #bytes: number[] = [];
 
   get length(): number {
@@ -45,7 +45,7 @@ export class Output {
   }
 
   /** Puts down a little-endian number: at the end, or over bytes written before. */
-  uint(size: number, value: number, offset = this.length): void {
+  uint(size: number, value: number, offset: number = this.length): void {
     let rest = value;
     for (let i = 0; i < size; i++) {
       this.#bytes[offset + i] = rest % 0x100;

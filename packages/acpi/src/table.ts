@@ -20,6 +20,9 @@ export interface TableHeader {
 
 /** The format of one table: what follows its header. */
 export interface TableFormat<T extends { readonly header?: TableHeader }> {
+  /** What it is called; its signature may be another word. */
+  readonly name: string;
+  /** Four characters. */
   readonly signature: string;
   /** Revision of a table described without a header. */
   readonly revision: number;
@@ -61,16 +64,16 @@ export function buildTable<T extends { readonly header?: TableHeader }>(
   table: T,
   check?: (report: Report) => void,
 ): Uint8Array {
-  const { signature } = format;
+  const { name, signature, layout } = format;
   const out = new Output();
-  text(4).write(out, signature, "signature");
+  text(4).write(out, signature, `${name}.signature`);
   const header = table.header ?? defaultHeader(format.revision);
   out.uint(4, 0); // length: known when all is written
-  writeFields(HEADER, out, header, `${signature}.header`);
-  writeFields(format.layout, out, table, signature);
+  writeFields(HEADER, out, header, `${name}.header`);
+  writeFields(layout, out, table, name);
   check?.((about, found, remedy) => {
     const place = out.places.get(about);
-    const where = place === undefined ? signature : `${signature}, ${describe(place)}`;
+    const where = place === undefined ? name : `${name}, ${describe(place)}`;
     throw brokenRule(where, found, remedy);
   });
   out.uint(4, out.length, LENGTH_OFFSET);
@@ -90,25 +93,25 @@ export function parseTable<T extends { readonly header?: TableHeader }>(
   bytes: Uint8Array,
   check?: (table: T, report: Report) => void,
 ): Parsed<T> {
-  const { signature, layout } = format;
+  const { name, signature, layout } = format;
   const minimum = HEADER_SIZE + fixedSize(layout);
   if (bytes.length < minimum) {
     throw unreadable(
-      signature,
+      name,
       bytes.length,
       `the table ends within the ${minimum} bytes of its fixed part`,
       "give the whole table",
     );
   }
-  const cursor = new Cursor(bytes, signature);
+  const cursor = new Cursor(bytes, name);
   const found = text(4).read(cursor, bytes.length);
   if (found !== signature) {
-    throw unreadable(signature, 0, `the signature is "${found}"`, `give a ${signature} table`);
+    throw unreadable(name, 0, `the signature is "${found}"`, `give a table with "${signature}"`);
   }
   const length = cursor.uint(4);
   if (length < minimum) {
     throw unreadable(
-      signature,
+      name,
       LENGTH_OFFSET,
       `length ${length} is less than the ${minimum} bytes of its fixed part`,
       "give a table with its true length",
@@ -119,7 +122,7 @@ export function parseTable<T extends { readonly header?: TableHeader }>(
   const header = readFields(HEADER, cursor, end);
   const table = { header, ...readFields(layout, cursor, end) } as unknown as T;
   check?.(table, (about, problem) => {
-    const place = cursor.places.get(about) ?? { offset: 0, structure: signature };
+    const place = cursor.places.get(about) ?? { offset: 0, structure: name };
     cursor.problems.push({ ...place, text: problem });
   });
   return { table, problems: cursor.problems.sort((a, b) => a.offset - b.offset) };

@@ -29,17 +29,18 @@ function checkRegisters(dmar: Dmar, unit: Drhd, report: Report): void {
 }
 
 function checkOverlap(units: readonly Drhd[], report: Report): void {
-  const sorted = [...units].sort((a, b) => a.registerBase - b.registerBase);
-  sorted.forEach((unit, i) => {
-    const below = sorted[i - 1];
-    if (below !== undefined && below.registerBase + registerBytes(below) > unit.registerBase) {
+  const registersEnd = (unit: Drhd): number => unit.registerBase + registerBytes(unit);
+  let highest: Drhd | undefined;
+  for (const unit of [...units].sort((a, b) => a.registerBase - b.registerBase)) {
+    if (highest !== undefined && registersEnd(highest) > unit.registerBase) {
       report(
         unit,
-        `its registers lie over those of the unit at ${show(below.registerBase)}`,
+        `its registers lie over those of the unit at ${show(highest.registerBase)}`,
         "give each unit its own",
       );
     }
-  });
+    if (highest === undefined || registersEnd(unit) > registersEnd(highest)) highest = unit;
+  }
 }
 
 /** A unit with INCLUDE_PCI_ALL is the last of its segment, so that others come first. */

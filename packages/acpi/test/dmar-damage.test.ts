@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { buildDmar, parseDmar } from "../src/index.ts";
 import type { Madt, Problem } from "../src/index.ts";
 import { fixture, fromHex, patched, resealed } from "./bytes.ts";
-import { fullDmar, fullMadt, specExample } from "./machines.ts";
+import { fullDmar, fullMadt, specExample, unit } from "./machines.ts";
 
 const sound = buildDmar(specExample);
 const problemsOf = (bytes: Uint8Array): readonly Problem[] => parseDmar(bytes).problems;
@@ -171,6 +171,22 @@ describe("VT-d 8.3, damaged values", () => {
         "0000:00/04.0 is in the scope of the unit at 0xfed90000 already",
       ),
     );
+  });
+});
+
+describe("VT-d 8.3, units over each other", () => {
+  it("are all reported, not only neighbours", () => {
+    const apart = {
+      ...fullDmar,
+      hostAddressWidth: 64,
+      structures: [0, 1, 2].map((n) => unit(0x100_0000 * (n + 1))),
+    };
+    const wide = patched(buildDmar(apart), 48 + 5, 15); // 128 MiB of registers
+    const over = "its registers lie over those of the unit at 0x1000000";
+    expect(problemsOf(wide).filter(({ text }) => text === over)).toEqual([
+      found(64, "DRHD", over),
+      found(80, "DRHD", over),
+    ]);
   });
 });
 

@@ -82,6 +82,11 @@ describe("values that their fields can't hold", () => {
     expect(() => buildDmar(table)).toThrow(refusal("ERR_VIOMMU_ACPI_VALUE", message));
   });
 
+  it("names a field that is missing", () => {
+    const missing = dmar([{ ...all, scopes: undefined } as unknown as Drhd]);
+    expect(() => buildDmar(missing)).toThrow("DRHD.scopes is undefined; give a value");
+  });
+
   it("names a flag and a type that do not exist", () => {
     const flag = dmar([{ ...all, flags: ["ALL"] } as unknown as Drhd]);
     expect(() => buildDmar(flag)).toThrow("DRHD.flags is ALL; give flags out of INCLUDE_PCI_ALL");

@@ -102,7 +102,7 @@ describe("rules of ACPI 5.2.12", () => {
     expect(() => buildMadt(table)).toThrow(
       expect.objectContaining({
         code: "ERR_VIOMMU_ACPI_RULE",
-        message: message.replace(/^MADT at/, `APIC, ${table.entries.at(-1)!.type} at byte`),
+        message: message.replace(/^MADT at/, `MADT, ${table.entries.at(-1)!.type} at byte`),
       }),
     );
   });
@@ -157,14 +157,14 @@ describe("a damaged MADT", () => {
     [96, 0x02, "INTERRUPT_SOURCE_OVERRIDE", 96, "polarity 2 is reserved"],
     [97, 0x01, "INTERRUPT_SOURCE_OVERRIDE", 96, "reserved bits 0x100 are set"],
     [55, 0, "LOCAL_APIC", 52, "another processor has APIC id 0x0"],
-    [76, 0x10, "APIC", 76, "interrupt controller structure type 0x10 is not known; kept as it is"],
+    [76, 0x10, "MADT", 76, "interrupt controller structure type 0x10 is not known; kept as it is"],
     [
       109,
       0,
-      "APIC",
+      "MADT",
       108,
       "interrupt controller structure with length 0, less than its own header: " +
-        "the last 38 bytes of the APIC can't be read",
+        "the last 38 bytes of the MADT can't be read",
     ],
   ])("with byte %i = %i: tells that in %s", (at, value, structure, offset, text) => {
     expect(parseMadt(patched(bytes, at, value)).problems).toContainEqual({
@@ -179,7 +179,7 @@ describe("a damaged MADT", () => {
       expect.objectContaining({
         code: "ERR_VIOMMU_ACPI",
         message:
-          "APIC at byte 0x2b: the table ends within the 44 bytes of its fixed part; give the whole table",
+          "MADT at byte 0x2b: the table ends within the 44 bytes of its fixed part; give the whole table",
       }),
     );
   });

@@ -146,7 +146,7 @@ describe("damaged root tables", () => {
     [
       "another table in its place",
       damage(xsdt - 0x1000, 0x58, 0x58),
-      'XSDT at byte 0x0: the signature is "XXDT"; give a XSDT table',
+      'XSDT at byte 0x0: the signature is "XXDT"; give a table with "XSDT"',
     ],
   ])("%s: can't be read", (_, read, message) => {
     expect(() => findTables(read, 0x1000)).toThrow(
