@@ -87,8 +87,8 @@ export const scopeList: RecordList<DeviceScope> = new RecordList<DeviceScope>(1,
 
 /**
  * The source-id a scope comes to (VT-d 8.3.1).
- * @param secondaryBus reads the secondary bus number of a bridge; asked only for paths of several
- * steps
+ * @param secondaryBus reads the secondary bus number of a bridge. Asked only for paths of several
+ * steps; without it, they throw ERR_VIOMMU_ACPI_VALUE.
  */
 export function scopeSourceId(
   scope: DeviceScope,
