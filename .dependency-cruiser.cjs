@@ -8,6 +8,8 @@ const MAY_IMPORT = {
   vtd: ["plugin", "memory", "vtd-spec", "translation", "interrupt-remapping"],
   "irq-hooks": ["plugin", "memory"],
   acpi: ["plugin", "vtd-spec"],
+  "guest-driver": ["plugin", "memory", "vtd-spec", "acpi"],
+  conformance: ["plugin", "memory", "vtd-spec"],
   trace: ["plugin", "memory", "vtd-spec", "vtd"],
 };
 
