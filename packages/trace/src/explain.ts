@@ -7,16 +7,20 @@ import { ExplainedTables } from "./explain-tables.ts";
 import type { Explanation, Story } from "./explanation.ts";
 import type { MmioEvent, RegistersEvent, Trace, TraceEvent } from "./format.ts";
 import type { ReplayContext } from "./replay-context.ts";
-import { hostAddressWidth } from "./replay-unit.ts";
+import { createReplayUnit, profileOf } from "./replay-unit.ts";
+import type { UnitFactory } from "./replay-unit.ts";
 import { eventNumber, Replayer } from "./replayer.ts";
-import type { UnitFactory } from "./replayer.ts";
 import { hex, writesText } from "./text.ts";
 
 /**
  * Replays a trace up to one event (the first one is 1) and shows the walk behind it: each entry read,
  * with its fields, where it faulted and why. Throws ERR_VIOMMU_TRACE_NUMBER.
  */
-export function explainEvent(trace: Trace, number: number, createUnit: UnitFactory): Explanation {
+export function explainEvent(
+  trace: Trace,
+  number: number,
+  createUnit: UnitFactory = createReplayUnit,
+): Explanation {
   const event = eventNumber(trace.events, number);
   const replayer = new Replayer(trace.header, createUnit);
   for (const earlier of trace.events.slice(0, number - 1)) replayer.perform(earlier);
@@ -25,7 +29,7 @@ export function explainEvent(trace: Trace, number: number, createUnit: UnitFacto
   const tables = new ExplainedTables(
     context.memory,
     context.capabilities,
-    hostAddressWidth(trace.header),
+    profileOf(trace.header).hostAddressWidth,
   );
   const finish = explain(event, context, tables);
   const comparisons = replayer.perform(event);

@@ -10,7 +10,7 @@ export async function gunzip(bytes: Uint8Array): Promise<Uint8Array[]> {
   const stream = new DecompressionStream("gzip");
   const writer = stream.writable.getWriter();
   // A failure shows in the reader below; here it only must not stay unhandled.
-  const fed = Promise.allSettled([writer.write(bytes as BufferSource), writer.close()]);
+  const fed = Promise.allSettled([writer.write(new Uint8Array(bytes)), writer.close()]);
   const reader = stream.readable.getReader();
   const chunks: Uint8Array[] = [];
   try {

@@ -1,6 +1,8 @@
-import type { DmaRemapper, InterruptRemapper, PendingWork } from "@viommu/plugin";
-import { decodeCapabilities, maxGuestAddressWidth } from "@viommu/vtd-spec";
+import type { DmaRemapper, InterruptRemapper, InterruptSink, PendingWork } from "@viommu/plugin";
+import { createUnit, profileFromRegisters } from "@viommu/vtd";
+import type { Profile } from "@viommu/vtd";
 import type { TraceHeader } from "./format.ts";
+import type { TraceMemory } from "./trace-memory.ts";
 
 /** What a replay needs of a unit; a `VtdUnit` has it all. */
 export interface ReplayUnit extends PendingWork {
@@ -11,6 +13,30 @@ export interface ReplayUnit extends PendingWork {
   reset(): void;
   read(offset: number, size: number, out: Int32Array): void;
   write(offset: number, size: number, low: number, high: number): void;
+}
+
+/** Makes the unit of a replay: CAP, ECAP and VER of the header, this memory, this sink. */
+export type UnitFactory = (
+  header: TraceHeader,
+  memory: TraceMemory,
+  sink: InterruptSink,
+) => ReplayUnit;
+
+/** A `VtdUnit` for a trace. Throws ERR_VIOMMU_PROFILE where CAP and ECAP describe no such unit. */
+export const createReplayUnit: UnitFactory = (header, memory, sink) =>
+  createUnit({
+    name: header.name,
+    base: Number(header.unit.base),
+    profile: profileOf(header),
+    memory,
+    sink,
+  });
+
+/** CAP, ECAP and VER of a trace; the host address width is its `aw-bits`, or MGAW without. */
+export function profileOf({ unit }: TraceHeader): Profile {
+  const { ver, cap, ecap, addressWidth } = unit;
+  const width = addressWidth === undefined ? {} : { hostAddressWidth: addressWidth };
+  return profileFromRegisters({ ver, cap, ecap, ...width });
 }
 
 const scratch = (): Int32Array => new Int32Array(2);
@@ -31,8 +57,3 @@ export function writeRegister(unit: ReplayUnit, offset: number, size: 4 | 8, val
 }
 
 const IDLE_BUDGET = 4096;
-
-/** Host address width in bits of the unit of a trace: its option, or MGAW where it has none. */
-export function hostAddressWidth({ unit }: TraceHeader): number {
-  return unit.addressWidth ?? maxGuestAddressWidth(decodeCapabilities(unit.cap, unit.ecap));
-}

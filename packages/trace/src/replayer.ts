@@ -1,5 +1,4 @@
 import { ViommuError } from "@viommu/plugin";
-import type { InterruptSink } from "@viommu/plugin";
 import { decodeCapabilities } from "@viommu/vtd-spec";
 import { askDma, askIrq, message } from "./answers.ts";
 import type { DmaAnswer, IrqAnswer } from "./answers.ts";
@@ -13,15 +12,8 @@ import type { DmaEvent, IrqEvent, Message, TraceEvent, TraceHeader } from "./for
 import { FaultRecordWatch } from "./fault-record-watch.ts";
 import { ReplayContext } from "./replay-context.ts";
 import { writeRegister } from "./replay-unit.ts";
-import type { ReplayUnit } from "./replay-unit.ts";
+import type { UnitFactory } from "./replay-unit.ts";
 import { TraceMemory } from "./trace-memory.ts";
-
-/** Makes the unit of a replay: CAP, ECAP and VER of the header, this memory, this sink. */
-export type UnitFactory = (
-  header: TraceHeader,
-  memory: TraceMemory,
-  sink: InterruptSink,
-) => ReplayUnit;
 
 /** Performs the events of one trace on one unit, in order, and compares. */
 export class Replayer {

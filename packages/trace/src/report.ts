@@ -2,8 +2,9 @@ import { COMPARISON_CLASSES } from "./comparison.ts";
 import type { Comparison, ComparisonClass } from "./comparison.ts";
 import { DEVIATIONS } from "./deviations.ts";
 import type { Trace } from "./format.ts";
+import { createReplayUnit } from "./replay-unit.ts";
+import type { UnitFactory } from "./replay-unit.ts";
 import { Replayer } from "./replayer.ts";
-import type { UnitFactory } from "./replayer.ts";
 import { hex } from "./text.ts";
 
 /** How often a class was compared, and how that ended. */
@@ -44,12 +45,16 @@ export interface TraceReport extends Readonly<Record<ComparisonClass, Readonly<C
 /** Called after each event with the number of events done. */
 export type Progress = (done: number) => void;
 
+/** How to replay. */
+export interface ReplayOptions {
+  /** Makes the unit; absent: a `VtdUnit` with CAP, ECAP and VER of the trace. */
+  readonly createUnit?: UnitFactory;
+  readonly onProgress?: Progress;
+}
+
 /** Replays a whole trace on a new unit. */
-export function replayTrace(
-  trace: Trace,
-  createUnit: UnitFactory,
-  onProgress?: Progress,
-): TraceReport {
+export function replayTrace(trace: Trace, options: ReplayOptions = {}): TraceReport {
+  const { createUnit = createReplayUnit, onProgress } = options;
   const replayer = new Replayer(trace.header, createUnit);
   const counts = Object.fromEntries(
     COMPARISON_CLASSES.map((name) => [name, { total: 0, equal: 0, accepted: 0, different: 0 }]),
