@@ -1,1 +1,5 @@
-export {};
+#!/usr/bin/env node
+import { runCommandLine } from "./cli.ts";
+import { processTerminal } from "./terminal.ts";
+
+process.exitCode = await runCommandLine(process.argv.slice(2), processTerminal());

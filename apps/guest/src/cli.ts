@@ -1,0 +1,67 @@
+import { ViommuError } from "@viommu/plugin";
+import { Command, CommanderError } from "commander";
+import { addBench } from "./commands/bench.ts";
+import { addExplain } from "./commands/explain.ts";
+import { addReplay } from "./commands/replay.ts";
+import { addStart } from "./commands/start.ts";
+import { Exit } from "./exit.ts";
+import type { ExitCode } from "./exit.ts";
+import type { Terminal } from "./terminal.ts";
+
+/** Adds one command to the program; `end` takes the exit code. */
+export type AddCommand = (
+  program: Command,
+  terminal: Terminal,
+  end: (code: ExitCode) => void,
+) => void;
+
+const COMMANDS: readonly AddCommand[] = [addReplay, addExplain, addBench, addStart];
+
+/**
+ * Runs a command line (without node and script) and returns the exit code. What goes wrong with the
+ * usage or the input becomes one line on the error stream: code, value, remedy.
+ */
+export async function runCommandLine(
+  args: readonly string[],
+  terminal: Terminal,
+): Promise<ExitCode> {
+  let code: ExitCode = Exit.OK;
+  const program = new Command("viommu")
+    .description("a virtual Intel VT-d IOMMU: replays recorded guests, explains translations")
+    .exitOverride()
+    .configureOutput({
+      writeOut: (text) => {
+        terminal.out(text);
+      },
+      writeErr: () => undefined,
+    })
+    .action(() => {
+      throw usageError("no command given");
+    });
+  for (const add of COMMANDS) {
+    add(program, terminal, (result) => {
+      code = result;
+    });
+  }
+  try {
+    await program.parseAsync(args, { from: "user" });
+    return code;
+  } catch (error) {
+    return fail(error, terminal);
+  }
+}
+
+/** Wrong usage, for conditions that the option parser does not know. */
+export function usageError(problem: string): ViommuError {
+  return new ViommuError("ERR_VIOMMU_USAGE", `${problem}; see "viommu --help"`);
+}
+
+function fail(error: unknown, terminal: Terminal): ExitCode {
+  if (error instanceof CommanderError) {
+    if (error.exitCode === 0) return Exit.OK; // help was asked for, and shown
+    return fail(usageError(error.message.replace(/^error: /, "")), terminal);
+  }
+  if (!(error instanceof ViommuError)) throw error;
+  terminal.err(`viommu: ${error.code}: ${error.message.replace(/\s*\n\s*/g, " ")}\n`);
+  return Exit.USAGE;
+}

@@ -1,0 +1,25 @@
+import { readdir } from "node:fs/promises";
+import { fileURLToPath } from "node:url";
+import { ViommuError } from "@viommu/plugin";
+import type { AddCommand } from "../cli.ts";
+import { replayFiles } from "./replay.ts";
+
+const FIXTURES = new URL("../../../../fixtures/", import.meta.url);
+
+/** `npm start`: the recorded guests shipped with the project. */
+export const addStart: AddCommand = (program, terminal, end) => {
+  program.command("start", { hidden: true }).action(async () => {
+    end(await replayFiles(await fixtures(), false, terminal));
+  });
+};
+
+async function fixtures(): Promise<string[]> {
+  const folder = fileURLToPath(FIXTURES);
+  const names = await readdir(folder).catch(() => []);
+  const files = names.filter((name) => name.endsWith(".jsonl.gz")).sort();
+  if (files.length > 0) return files.map((name) => fileURLToPath(new URL(name, FIXTURES)));
+  throw new ViommuError(
+    "ERR_VIOMMU_FILE",
+    `${folder}: no recorded guest (*.jsonl.gz) is there; run from a complete clone`,
+  );
+}
