@@ -34,7 +34,7 @@ function stepLines(step: ExplainedStep, columns: number): string[] {
   if (fields.length > 0) {
     const table = new Table({ style: { head: [], border: [], compact: true }, chars: NO_LINES });
     for (const field of fields) table.push([`  ${field.name}`, field.value, field.doc]);
-    lines.push(table.toString());
+    lines.push(table.toString().replace(/ +$/gm, ""));
   }
   if (note !== "") lines.push(wrap(`-> ${note}`, columns, "  "));
   return [...lines, ""];

@@ -1,22 +1,26 @@
 import { Access } from "@viommu/plugin";
 import type { Denial, DmaAnswer, IrqAnswer } from "./answers.ts";
 import { comparison } from "./comparison.ts";
-import type { Comparison } from "./comparison.ts";
+import type { Comparison, ComparisonClass } from "./comparison.ts";
+import type { Substitute } from "./deviation.ts";
 import { DEVIATIONS } from "./deviations.ts";
 import type { DeniedResult, DmaEvent, IrqEvent } from "./format.ts";
 import type { ReplayContext } from "./replay-context.ts";
 import { accessLetters, faultText, hex, messageText } from "./text.ts";
 
+/** A deviation's answer with its name. */
+type Named<A> = Substitute<A> & { readonly name: string };
+
 /**
  * Compares the answer to a DMA request: the decision, the address, the rights asked for, the reason.
- * `name` is the deviation that gave the answer in the unit's place, if one did. The answer may hold
- * for a smaller range than the reference's, not for a larger one.
+ * `by` is the deviation that gave the answer in the unit's place, if one did. The answer may hold for
+ * a smaller range than the reference's, not for a larger one.
  */
 export function compareDma(
   event: DmaEvent,
   answer: DmaAnswer,
-  name: string | undefined,
   context: ReplayContext,
+  by?: Named<DmaAnswer>,
 ): Comparison {
   const { result } = event;
   let names: readonly string[] | undefined;
@@ -28,21 +32,33 @@ export function compareDma(
   } else if (!result.ok && !answer.ok) {
     names = explainReason(result, answer, context);
   }
-  return comparison("dma", withName(names, name), dmaText(result), dmaText(answer));
+  return judge(
+    "dma",
+    names,
+    dmaText(result),
+    dmaText(answer),
+    by && { ...by, own: dmaText(by.own) },
+  );
 }
 
 /** Compares the answer to an interrupt request: the decision, the message, the reason. */
 export function compareIrq(
   event: IrqEvent,
   answer: IrqAnswer,
-  name: string | undefined,
   context: ReplayContext,
+  by?: Named<IrqAnswer>,
 ): Comparison {
   const { result } = event;
   let names: readonly string[] | undefined;
   if (result.ok && answer.ok) names = irqText(result) === irqText(answer) ? [] : undefined;
   else if (!result.ok && !answer.ok) names = explainReason(result, answer, context);
-  return comparison("irq", withName(names, name), irqText(result), irqText(answer));
+  return judge(
+    "irq",
+    names,
+    irqText(result),
+    irqText(answer),
+    by && { ...by, own: irqText(by.own) },
+  );
 }
 
 function explainReason(
@@ -56,11 +72,16 @@ function explainReason(
   return found && [found.name];
 }
 
-function withName(
+/** Where a deviation has answered and is right, it is named, and the unit's own answer shown. */
+function judge(
+  of: ComparisonClass,
   names: readonly string[] | undefined,
-  name: string | undefined,
-): readonly string[] | undefined {
-  return names === undefined || name === undefined ? names : [name, ...names];
+  expected: string,
+  actual: string,
+  by: { readonly name: string; readonly own: string } | undefined,
+): Comparison {
+  if (by === undefined || names === undefined) return comparison(of, names, expected, actual);
+  return comparison(of, [by.name, ...names], expected, by.own);
 }
 
 function dmaText(result: DmaEvent["result"] | DmaAnswer): string {

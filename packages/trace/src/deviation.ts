@@ -2,6 +2,14 @@ import type { DmaAnswer, IrqAnswer } from "./answers.ts";
 import type { DmaEvent, IrqEvent, Message } from "./format.ts";
 import type { ReplayContext } from "./replay-context.ts";
 
+/** The reference's way to answer a request. */
+export interface Substitute<A> {
+  /** What is compared with the trace. */
+  readonly answer: A;
+  /** What the unit itself says, as its specification wants it. */
+  readonly own: A;
+}
+
 /**
  * One named behaviour of the reference that differs from the specification, or is a free choice.
  * A deviation explains as little as it can: bits, one reason for another, or one request; whatever
@@ -41,7 +49,15 @@ export interface Deviation {
     context: ReplayContext,
   ) => bigint;
   /** Answers a request in the reference's way, leaving the unit as the reference left its own. */
-  readonly dma?: (this: void, event: DmaEvent, context: ReplayContext) => DmaAnswer | undefined;
+  readonly dma?: (
+    this: void,
+    event: DmaEvent,
+    context: ReplayContext,
+  ) => Substitute<DmaAnswer> | undefined;
   /** The same for an interrupt request. */
-  readonly irq?: (this: void, event: IrqEvent, context: ReplayContext) => IrqAnswer | undefined;
+  readonly irq?: (
+    this: void,
+    event: IrqEvent,
+    context: ReplayContext,
+  ) => Substitute<IrqAnswer> | undefined;
 }

@@ -11,7 +11,7 @@ const cachedDenialUnreported: Deviation = {
   dma: (event, context) => {
     if (event.result.ok || !event.result.cached) return undefined;
     const answer = askDma(context.unit, event, "probe");
-    return answer.ok || answer.fault === undefined ? undefined : answer;
+    return answer.ok || answer.fault === undefined ? undefined : { answer, own: answer };
   },
 };
 
@@ -24,10 +24,10 @@ const compatFormatPassed: Deviation = {
     if ((event.addr & REMAPPABLE_FORMAT) !== 0n || !event.result.ok || !context.remapping) {
       return undefined;
     }
-    const answer = askIrq(context.unit, event, requesterOf(event, context), "probe");
-    return !answer.ok && answer.fault === FaultReason.IR_COMPATIBILITY_BLOCKED
-      ? { ok: true, message: { address: event.addr, data: event.data } }
-      : undefined;
+    const own = askIrq(context.unit, event, requesterOf(event, context), "probe");
+    if (own.ok || own.fault !== FaultReason.IR_COMPATIBILITY_BLOCKED) return undefined;
+    const passed = { address: event.addr, data: event.data };
+    return { answer: { ok: true, message: passed }, own };
   },
 };
 
@@ -37,10 +37,11 @@ const ioapicRequesterUnchecked: Deviation = {
   irq: (event, context) => {
     if (event.sid !== null) return undefined;
     if (!event.result.ok && event.result.fault === FaultReason.IR_SOURCE_ID) return undefined;
-    const refused = askIrq(context.unit, event, requesterOf(event, context), "probe");
-    if (refused.ok || refused.fault !== FaultReason.IR_SOURCE_ID) return undefined;
+    const own = askIrq(context.unit, event, requesterOf(event, context), "probe");
+    if (own.ok || own.fault !== FaultReason.IR_SOURCE_ID) return undefined;
     const accepted = acceptedRequester(event, context);
-    return accepted === undefined ? undefined : askIrq(context.unit, event, accepted, "remap");
+    if (accepted === undefined) return undefined;
+    return { answer: askIrq(context.unit, event, accepted, "remap"), own };
   },
 };
 

@@ -1,5 +1,6 @@
 import { decode, reservedMask } from "@viommu/vtd-spec";
 import type { Capabilities, Field, FieldName, Layout } from "@viommu/vtd-spec";
+import { meaningOf } from "./explain-meanings.ts";
 import type { ExplainedField, ExplainedStep } from "./explanation.ts";
 import { hex } from "./text.ts";
 import type { TraceMemory } from "./trace-memory.ts";
@@ -91,14 +92,14 @@ function describe(
     .map((field) => ({
       name: field.name,
       value: hex(values[field.name]!),
-      doc: documentation(field),
+      doc: documentation(field, values[field.name]!),
     }));
   return { words: raw, fields };
 }
 
-function documentation({ kind, doc = "" }: Field): string {
+function documentation({ kind, doc = "" }: Field, value: bigint): string {
   if (kind === "reserved") return "reserved, has to be 0";
-  return kind === "ignored" ? `ignored${doc && `: ${doc}`}` : doc;
+  return kind === "ignored" ? `ignored${doc && `: ${doc}`}` : meaningOf(doc, value);
 }
 
 function littleEndian(bytes: Uint8Array): bigint {

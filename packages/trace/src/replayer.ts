@@ -1,7 +1,6 @@
 import { ViommuError } from "@viommu/plugin";
 import { decodeCapabilities } from "@viommu/vtd-spec";
 import { askDma, askIrq, message } from "./answers.ts";
-import type { DmaAnswer, IrqAnswer } from "./answers.ts";
 import { compareMessages, compareRecords, compareWrites } from "./compare-effects.ts";
 import { compareBlock, compareRead } from "./compare-registers.ts";
 import { compareDma, compareIrq } from "./compare-requests.ts";
@@ -79,20 +78,20 @@ export class Replayer {
   #dma(event: DmaEvent): Comparison {
     const { context } = this;
     for (const { name, dma } of DEVIATIONS) {
-      const answer: DmaAnswer | undefined = dma?.(event, context);
-      if (answer !== undefined) return compareDma(event, answer, name, context);
+      const found = dma?.(event, context);
+      if (found !== undefined) return compareDma(event, found.answer, context, { ...found, name });
     }
-    return compareDma(event, askDma(context.unit, event, "translate"), undefined, context);
+    return compareDma(event, askDma(context.unit, event, "translate"), context);
   }
 
   #irq(event: IrqEvent): Comparison {
     const { context } = this;
     for (const { name, irq } of DEVIATIONS) {
-      const answer: IrqAnswer | undefined = irq?.(event, context);
-      if (answer !== undefined) return compareIrq(event, answer, name, context);
+      const found = irq?.(event, context);
+      if (found !== undefined) return compareIrq(event, found.answer, context, { ...found, name });
     }
     const answer = askIrq(context.unit, event, requesterOf(event, context), "remap");
-    return compareIrq(event, answer, undefined, context);
+    return compareIrq(event, answer, context);
   }
 }
 
