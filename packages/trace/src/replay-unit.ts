@@ -1,8 +1,13 @@
-import type { DmaRemapper, InterruptRemapper, InterruptSink, PendingWork } from "@viommu/plugin";
+import type {
+  DmaRemapper,
+  GuestMemory,
+  InterruptRemapper,
+  InterruptSink,
+  PendingWork,
+} from "@viommu/plugin";
 import { createUnit, profileFromRegisters } from "@viommu/vtd";
 import type { Profile } from "@viommu/vtd";
 import type { TraceHeader } from "./format.ts";
-import type { TraceMemory } from "./trace-memory.ts";
 
 /** What a replay needs of a unit; a `VtdUnit` has it all. */
 export interface ReplayUnit extends PendingWork {
@@ -18,7 +23,7 @@ export interface ReplayUnit extends PendingWork {
 /** Makes the unit of a replay: CAP, ECAP and VER of the header, this memory, this sink. */
 export type UnitFactory = (
   header: TraceHeader,
-  memory: TraceMemory,
+  memory: GuestMemory,
   sink: InterruptSink,
 ) => ReplayUnit;
 

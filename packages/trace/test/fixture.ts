@@ -1,0 +1,27 @@
+import { existsSync, readdirSync } from "node:fs";
+import { readFile } from "node:fs/promises";
+import { fileURLToPath } from "node:url";
+import type { Trace } from "../src/format.ts";
+import { readTrace } from "../src/reader.ts";
+
+const ROOT = new URL("../../../", import.meta.url);
+
+/** The recorded guests shipped with the project. */
+export const FIXTURES = ["linux612-legacy-strict", "linux612-eim-apic-300"] as const;
+
+/** A shipped trace, by name. */
+export async function fixture(name: (typeof FIXTURES)[number]): Promise<Trace> {
+  return readTrace(await readFile(new URL(`fixtures/${name}.jsonl.gz`, ROOT)));
+}
+
+/**
+ * The full corpus, where it is there: VIOMMU_CORPUS, or ../shared/corpus beside the project. Guests
+ * in scalable mode are left out.
+ */
+export function corpusFiles(): string[] {
+  const folder = process.env.VIOMMU_CORPUS ?? fileURLToPath(new URL("../shared/corpus", ROOT));
+  if (!existsSync(folder)) return [];
+  return readdirSync(folder)
+    .filter((name) => name.endsWith(".jsonl.gz") && !name.includes("scalable"))
+    .map((name) => `${folder}/${name}`);
+}
