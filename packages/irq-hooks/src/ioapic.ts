@@ -44,7 +44,7 @@ export class Ioapic implements MmioRegion, Snapshottable {
   readonly name: string;
   readonly snapshotId: string;
   readonly base: number;
-  readonly size = WINDOW_SIZE;
+  readonly size: number = WINDOW_SIZE;
   readonly pins: number;
   readonly counters = {
     /** Messages sent and taken. */

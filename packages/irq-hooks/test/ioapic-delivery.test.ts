@@ -122,7 +122,7 @@ describe("levels (82093AA, 3.2.4)", () => {
 
     const old = new GuestIoapic({ version: 0x11 });
     old.program(16, 0, 0x8061);
-    old.chip.setPin(16, true);
+    old.chip.pulse(16);
     old.writeEoi(0x61);
     expect(old.entry(16)[1]).toBe(0xc061);
   });

@@ -50,6 +50,13 @@ describe("physical destinations (SDM vol. 3, 11.6.2.1)", () => {
     expect(takers(machine)).toEqual([0, 2, 1]);
   });
 
+  it("delivers FFh once to the id 255 in xAPIC mode", () => {
+    const machine = enabledMachine({ vcpus: 3, apicIds: [0, 255, 7] });
+    machine.bus.setMode(2, ApicMode.X2APIC);
+    machine.bus.deliver(0, 0xfeef_f000, 0x31);
+    expect(takers(machine)).toEqual([0, 1]);
+  });
+
   it("delivers FFFF_FFFFh to all, in either mode", () => {
     const machine = enabledMachine({ vcpus: 3 });
     machine.bus.setMode(1, ApicMode.X2APIC);

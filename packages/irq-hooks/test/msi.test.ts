@@ -1,7 +1,7 @@
 import { InterruptResult } from "@viommu/plugin";
 import { describe, expect, it } from "vitest";
 import { InterruptRoute, MsiCapability, VmsiResult } from "../src/index.ts";
-import type { FakeRemapper} from "./ioapic-machine.ts";
+import type { FakeRemapper } from "./ioapic-machine.ts";
 import { blockAll, RecordingSink, remapTo } from "./ioapic-machine.ts";
 
 function device(vectors: number, remapper?: FakeRemapper) {

@@ -170,6 +170,17 @@ describe("masked vectors", () => {
     expect(readPending(msix, 0)).toEqual([4, 0]);
   });
 
+  it("wait while MSI-X is off", () => {
+    const { msix, sink } = enabledDevice(1);
+    msix.table.write(12, 4, 1, 0);
+    msix.signal(0);
+    msix.write(0, 0);
+    msix.table.write(12, 4, 0, 0);
+    expect(sink.take()).toEqual([]);
+    msix.write(0, 0x8000_0000);
+    expect(sink.take()).toEqual(["0 fee00000 30"]);
+  });
+
   it("are sent with address and data written meanwhile", () => {
     const { msix, sink } = enabledDevice(1);
     msix.table.write(12, 4, 1, 0);

@@ -1,3 +1,4 @@
+import { encodeRecord } from "@viommu/plugin";
 import { describe, expect, it } from "vitest";
 import { ApicMode, LapicBus } from "../src/index.ts";
 import { GuestIoapic } from "./ioapic-machine.ts";
@@ -56,6 +57,19 @@ describe("records of an I/O APIC", () => {
     expect(() => {
       new GuestIoapic({ version: 0x11 }).chip.restore(record);
     }).toThrow(/this machine is 24 pins, version 11h/);
+  });
+});
+
+describe("records of the wrong length", () => {
+  it("are refused before anything changes", () => {
+    const guest = new GuestIoapic();
+    guest.program(4, 0, 0x31);
+    const shape = "24 pins, version 20h";
+    const record = encodeRecord({ id: "ioapic", version: 1, shape }, new Int32Array(5));
+    expect(() => {
+      guest.chip.restore(record);
+    }).toThrow(/the record holds 5 words instead of 74/);
+    expect(guest.entry(4)).toEqual([0, 0x31]);
   });
 });
 
