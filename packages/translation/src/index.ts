@@ -1,1 +1,5 @@
-export {};
+export { Counters } from "./counters.ts";
+export { TranslationEngine } from "./engine.ts";
+export { InFlight } from "./in-flight.ts";
+export type { FaultReporter, TranslationOptions } from "./options.ts";
+export type { ProtectedRange } from "./protected-memory.ts";

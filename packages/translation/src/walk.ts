@@ -1,0 +1,40 @@
+/** What walkers and caches see of an address space. */
+export interface Space {
+  /** Names the space in the caches; replaced to invalidate all of it at once. A multiple of 4. */
+  readonly tag: number;
+  /** Spreads the entries of different spaces over the caches. */
+  readonly seed: number;
+  /** Input addresses with `hi >>> inputShift` other than 0 are beyond the width. */
+  readonly inputShift: number;
+  /** Top table and number of levels; 0 where the walker uses none. */
+  readonly rootHi: number;
+  readonly rootLo: number;
+  readonly levels: number;
+}
+
+/**
+ * One walk: how it shall be done, and what it found. An engine has one and uses it for every
+ * request; nothing is allocated.
+ */
+export class Walk {
+  /** False for a probe: nothing is cached, no flag is set in memory, nothing is counted. */
+  effects = true;
+  /** True: from the top, without the paging-structure cache. */
+  full = false;
+  /** Found: the output address of exactly the input address. */
+  outHi = 0;
+  outLo = 0;
+  /** Found: the answer holds for the naturally aligned range of 2^pageShift bytes. */
+  pageShift = 12;
+  /** Found: bits of `Access`. */
+  granted = 0;
+}
+
+/** Translates the addresses of one kind of address space. */
+export interface Walker {
+  /**
+   * Walks for an address and the rights it needs (bits of `Access`; 0 when any right will do).
+   * Returns 0 with the result in `walk`, or the fault reason.
+   */
+  walk(space: Space, hi: number, lo: number, need: number, walk: Walk): number;
+}
