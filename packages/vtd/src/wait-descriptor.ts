@@ -71,7 +71,7 @@ export class WaitDescriptor {
 
   /** For a snapshot: whether it waits, and the descriptor. */
   save(): Int32Array {
-    return Int32Array.of(this.#waiting ? 1 : 0, ...this.#words);
+    return this.#waiting ? Int32Array.of(1, ...this.#words) : new Int32Array(5);
   }
 
   /** Waits anew, for the accesses that are in flight in this machine. */

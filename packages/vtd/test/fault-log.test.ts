@@ -1,4 +1,4 @@
-import { Access, InterruptRequest } from "@viommu/plugin";
+import { Access, DmaRequest, InterruptRequest } from "@viommu/plugin";
 import type { FaultRecord } from "@viommu/plugin";
 import { describe, expect, it } from "vitest";
 import { Bench, IRE, ROOT, TE } from "./support/bench.ts";
@@ -79,24 +79,13 @@ describe("fault records (VT-d 11.4.7.6)", () => {
 
   it("records the address type with device-TLBs", () => {
     const bench = blocking({ deviceTlb: true });
-    const request = { ...emptyRequest(), addressType: 2 };
+    const request = new DmaRequest();
+    request.sourceId = 0x10;
+    request.access = Access.READ;
+    request.addressType = 2;
     expect(bench.unit.dma.translate(request)).toBe(1);
     expect(record(bench)[1]).toBe(0xe000_0001_0000_0010n);
   });
-});
-
-const emptyRequest = () => ({
-  sourceId: 0x10,
-  pasid: -1,
-  addressType: 0,
-  access: 1,
-  hi: 0,
-  lo: 0,
-  outHi: 0,
-  outLo: 0,
-  pageShift: 0,
-  granted: 0,
-  suppressed: false,
 });
 
 describe("primary fault logging (VT-d 7.2.1)", () => {

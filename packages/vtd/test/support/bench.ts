@@ -18,7 +18,7 @@ export const QUEUE = 0x10_0000n;
 export const ROOT = 0x20_0000n;
 export const STATUS = 0x30_0000n;
 
-const MEMORY_BYTES = 16 * 2 ** 20;
+const MEMORY_BYTES = 8 * 2 ** 20;
 
 /** A unit with memory, a sink that keeps messages, and observers that keep what they hear. */
 export class Bench {
