@@ -36,7 +36,7 @@ export const Word = {
 export const ApicError = { SEND_VECTOR: 0x20, RECEIVE_VECTOR: 0x40, REGISTER: 0x80 } as const;
 
 /** SVR bit 8: the APIC is enabled by software. */
-export const SVR_ENABLED = 0x100;
+const SVR_ENABLED = 0x100;
 /** SVR bit 12: an EOI is not broadcast to the I/O APICs. */
 export const SVR_SUPPRESS_EOI = 0x1000;
 
@@ -108,7 +108,7 @@ export class LapicArray {
   post(vcpu: number, mode: number, vector: number, level: boolean): boolean {
     const base = this.base(vcpu);
     if (!isVectored(mode)) return this.#postEvent(vcpu, base, mode, vector);
-    if ((this.words[base + Word.SVR]! & SVR_ENABLED) === 0) return false;
+    if (!this.takesVectors(vcpu)) return false;
     if (vector < FIRST_LEGAL_VECTOR) {
       this.recordError(vcpu, ApicError.RECEIVE_VECTOR);
       return false;

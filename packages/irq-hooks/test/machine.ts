@@ -1,7 +1,7 @@
 import { ApicMode, LapicBus, LapicRegisters } from "../src/index.ts";
 import type { LapicBusOptions } from "../src/index.ts";
 
-export interface Delivery {
+interface Delivery {
   vcpu: number;
   vector: number;
   mode: number;
