@@ -34,9 +34,6 @@ export async function runCommandLine(
         terminal.out(text);
       },
       writeErr: () => undefined,
-    })
-    .action(() => {
-      throw usageError("no command given");
     });
   for (const add of COMMANDS) {
     add(program, terminal, (result) => {
@@ -59,7 +56,8 @@ export function usageError(problem: string): ViommuError {
 function fail(error: unknown, terminal: Terminal): ExitCode {
   if (error instanceof CommanderError) {
     if (error.exitCode === 0) return Exit.OK; // help was asked for, and shown
-    return fail(usageError(error.message.replace(/^error: /, "")), terminal);
+    const problem = error.code === "commander.help" ? "no command given" : error.message;
+    return fail(usageError(problem.replace(/^error: |\.$/g, "")), terminal);
   }
   if (!(error instanceof ViommuError)) throw error;
   terminal.err(`viommu: ${error.code}: ${error.message.replace(/\s*\n\s*/g, " ")}\n`);

@@ -9,9 +9,16 @@ const ROOT = new URL("../../../", import.meta.url);
 /** The recorded guests shipped with the project. */
 export const FIXTURES = ["linux612-legacy-strict", "linux612-eim-apic-300"] as const;
 
+const parsed = new Map<string, Promise<Trace>>();
+
 /** A shipped trace, by name. */
-export async function fixture(name: (typeof FIXTURES)[number]): Promise<Trace> {
-  return readTrace(await readFile(new URL(`fixtures/${name}.jsonl.gz`, ROOT)));
+export function fixture(name: (typeof FIXTURES)[number]): Promise<Trace> {
+  const known = parsed.get(name);
+  if (known !== undefined) return known;
+  const file = new URL(`fixtures/${name}.jsonl.gz`, ROOT);
+  const trace = readFile(file).then((bytes) => readTrace(bytes));
+  parsed.set(name, trace);
+  return trace;
 }
 
 /**
