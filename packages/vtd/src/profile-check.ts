@@ -1,4 +1,4 @@
-import { CAP, CAPABILITY_RULES, ECAP, maxGuestAddressWidth } from "@viommu/vtd-spec";
+import { CAP, CAPABILITY_RULES, ECAP, maxGuestAddressWidth, REGISTERS } from "@viommu/vtd-spec";
 import type { CapabilityName, CapabilityRule, Layout } from "@viommu/vtd-spec";
 import type { Profile } from "./profile.ts";
 import { refuseProfile } from "./profile-refusal.ts";
@@ -131,9 +131,17 @@ function checkWidths({ capabilities, hostAddressWidth }: Profile): void {
   }
 }
 
-/** IVA, IOTLB and the fault records may lie at unused offsets only (VT-d 11.4). */
+/**
+ * IVA, IOTLB and the fault records may lie at unused offsets only (VT-d 11.4). The registers that
+ * this implementation knows keep theirs, also in a unit that is without them.
+ */
 function checkPlaces(profile: Profile): void {
-  const placed = placedRegisters(profile).sort((a, b) => a.offset - b.offset);
+  const movable = placedRegisters(profile).filter(({ register }) => register.base !== undefined);
+  const fixed = REGISTERS.filter(({ requires }) => !isMissing(requires)).map((register) => ({
+    register,
+    offset: register.offset,
+  }));
+  const placed = [...fixed, ...movable].sort((a, b) => a.offset - b.offset);
   for (let i = 1; i < placed.length; i++) {
     const below = placed[i - 1]!;
     const above = placed[i]!;
@@ -144,4 +152,8 @@ function checkPlaces(profile: Profile): void {
       "move the fault records (FRO) or the IOTLB registers (IRO)",
     );
   }
+}
+
+function isMissing(capability: CapabilityName | undefined): boolean {
+  return NOT_IMPLEMENTED.some(([missing]) => missing === capability);
 }

@@ -111,6 +111,11 @@ describe("createProfile", () => {
     ],
     ["fault records over the queue registers", { faultRecordOffset: 0x80 }, /reaches into it/],
     ["IOTLB registers over fault records", { iotlbRegisterOffset: 0x230 }, /FRO.*IRO/],
+    [
+      "IOTLB registers over those of page requests, also without them",
+      { iotlbRegisterOffset: 0xd0 },
+      /PQA at 0xd0|IVA at 0xd0/,
+    ],
     ["a crooked offset", { faultRecordOffset: 0x228 }, /faultRecordOffset is 552.*multiple of 16/],
     ["major version 0", { version: 0x05 }, /VER is 0x5/],
     ["major version 8", { version: 0x80 }, /VER is 0x80/],
