@@ -2,6 +2,7 @@ import { Access, hiFromWords, highWord, loFromWords, lowWord, NO_PASID } from "@
 import type { GuestMemory, HookTable, PageRequest } from "@viommu/plugin";
 import {
   FaultReason,
+  isQualified,
   Offset,
   PAGE_REQ_DSC,
   PQA,
@@ -12,6 +13,7 @@ import {
 import { bitsInWord } from "./bit-field.ts";
 import type { EventInterrupt } from "./event-interrupt.ts";
 import type { FaultLog } from "./fault-log.ts";
+import type { PageRequestTables } from "./page-request-tables.ts";
 import type { RegisterFile } from "./register-file.ts";
 import type { TablePointers } from "./table-pointers.ts";
 
@@ -52,6 +54,7 @@ export interface PageRequestParts {
   readonly file: RegisterFile;
   readonly memory: GuestMemory;
   readonly pointers: TablePointers;
+  readonly tables: PageRequestTables;
   readonly faultLog: FaultLog;
   /** The page request event. */
   readonly event: EventInterrupt;
@@ -76,15 +79,17 @@ export class PageRequestQueue {
    * `enabled` says whether DMA remapping is on and the unit takes page requests.
    */
   accept(request: PageRequest, enabled: boolean): number {
-    const { file, faultLog, hooks, unit } = this.#parts;
+    const { file, faultLog, tables, hooks, unit } = this.#parts;
     hooks.pageRequest?.(unit, request);
     if (!enabled) {
       this.#respond(request, ResponseCode.INVALID_REQUEST);
       return PageRequestResult.REFUSED;
     }
-    const reason = this.#findModeFault();
+    const modeFault = this.#findModeFault();
+    const reason = modeFault !== 0 ? modeFault : tables.admit(request);
     if (reason !== 0) {
-      faultLog.pageRequestFault(reason, request, false);
+      const suppressed = modeFault === 0 && tables.suppressed && isQualified(reason);
+      faultLog.pageRequestFault(reason, request, suppressed);
       this.#respond(request, ResponseCode.INVALID_REQUEST);
       return reason;
     }

@@ -40,6 +40,15 @@ export class TablePointers {
     return valueOf(this.#root, TTM);
   }
 
+  /** RTADDR in effect, low and high word. */
+  get rootLow(): number {
+    return this.#root[0]!;
+  }
+
+  get rootHigh(): number {
+    return this.#root[1]!;
+  }
+
   /** False when no request can be answered: an unsupported mode, or SSIRWE in legacy mode. */
   get isValid(): boolean {
     const legacy = this.mode === TranslationTableMode.LEGACY;

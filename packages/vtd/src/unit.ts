@@ -20,6 +20,7 @@ import { InvalidationQueue } from "./invalidation-queue.ts";
 import { InvalidationRegisters } from "./invalidation-registers.ts";
 import { Invalidator } from "./invalidator.ts";
 import { PageRequestQueue } from "./page-request-queue.ts";
+import { PageRequestTables } from "./page-request-tables.ts";
 import type { Profile } from "./profile.ts";
 import { ProtectedMemoryRegisters } from "./protected-memory-registers.ts";
 import { RegisterFile } from "./register-file.ts";
@@ -154,6 +155,7 @@ export class VtdUnit implements MmioRegion, PendingWork, Snapshottable {
       file,
       memory,
       pointers,
+      tables: new PageRequestTables({ profile, memory, pointers, invalidator }),
       faultLog,
       event: new EventInterrupt(file, Offset.PECTL, sink),
       responses: pageResponses,
