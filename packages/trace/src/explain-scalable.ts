@@ -121,6 +121,12 @@ function checkContext(
   return found && faulted(found[1], found[2]);
 }
 
+/**
+ * AW. VT-d 9.6 reserves it without second stage (SSTS = 0), but guests set it there for first-stage
+ * tables as well, and work on every unit known.
+ */
+const ADDRESS_WIDTH = 7n << 2n;
+
 /** The PASID table entry, or how the walk ends before it. */
 function readPasidEntry(
   tables: ExplainedTables,
@@ -141,7 +147,8 @@ function readPasidEntry(
   }
   tables.note(`PASID table at ${hex(dir.fields.SMPTBLPTR)}`);
   const at = dir.fields.SMPTBLPTR + 64n * BigInt(pasid & 63);
-  const entry = tables.read(PASID_ENTRY, `PASID table entry ${hex(pasid)}`, at);
+  const name = `PASID table entry ${hex(pasid)}`;
+  const entry = tables.read(PASID_ENTRY, name, at, { except: ADDRESS_WIDTH });
   if (entry === undefined) {
     return faulted(FaultReason.PASID_ENTRY_ACCESS, "the PASID table entry can't be read");
   }

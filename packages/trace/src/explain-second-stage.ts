@@ -88,7 +88,7 @@ export function walkSecondStage(
     const at = table + 8n * ((address >> shift) & 511n);
     const name = `second-stage entry, level ${level}`;
     const leaf = level === 1 || (level < 4 && ((tables.word(at) ?? 0n) & 0x80n) !== 0n);
-    const entry = tables.read(layoutOf(level, leaf), name, at, reservedToo);
+    const entry = tables.read(layoutOf(level, leaf), name, at, { also: reservedToo });
     if (entry === undefined) {
       const reason = level === levels ? reasons.topAccess : reasons.entryAccess;
       return faulted(reason, `the ${name} at ${hex(at)} is in no memory`);

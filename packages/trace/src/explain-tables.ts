@@ -32,12 +32,15 @@ export class ExplainedTables {
       : undefined;
   }
 
-  /** Reads an entry; undefined where it is no memory. `also` marks further bits as reserved. */
+  /**
+   * Reads an entry; undefined where it is no memory. `also` marks further bits as reserved, `except`
+   * takes bits out.
+   */
   read<const L extends Layout>(
     layout: L,
     name: string,
     address: bigint,
-    also = 0n,
+    { also = 0n, except = 0n }: { also?: bigint; except?: bigint } = {},
   ): ReadEntry<L> | undefined {
     const length = layout.bits / 8;
     const step = { name, chapter: layout.chapter, address: hex(address) };
@@ -52,8 +55,8 @@ export class ExplainedTables {
     const note = this.#memory.knows(address, length) ? "" : "not in the trace, taken as 0";
     this.steps.push({ ...step, ...describe(layout, words), note });
     const mask = reservedMask(layout, this.capabilities, this.hostAddressWidth);
-    const reserved =
-      words.some((word, i) => (word & mask[i]!) !== 0) || (littleEndian(bytes) & also) !== 0n;
+    const reservedBits = (littleEndian(new Uint8Array(mask.buffer)) | also) & ~except;
+    const reserved = (littleEndian(bytes) & reservedBits) !== 0n;
     return { fields: decode(layout, words), reserved };
   }
 
