@@ -47,7 +47,16 @@ module.exports = {
       name: "no-runtime-dependencies-in-core",
       severity: "error",
       from: { path: "^packages/[^/]+/src" },
-      to: { dependencyTypes: ["npm", "npm-dev", "npm-optional", "npm-peer", "npm-no-pkg", "npm-unknown"] },
+      to: {
+        dependencyTypes: [
+          "npm",
+          "npm-dev",
+          "npm-optional",
+          "npm-peer",
+          "npm-no-pkg",
+          "npm-unknown",
+        ],
+      },
     },
   ],
   options: {

@@ -148,33 +148,40 @@ class HostileGuest {
       case 0: {
         unit.read(Reg.GSTS, 4, this.#out);
         const command = random.oneIn(4) ? random.u32() : this.#out[0]! ^ random.pick(COMMANDS);
-        return unit.write(Reg.GCMD, 4, command | 0, 0);
+        unit.write(Reg.GCMD, 4, command | 0, 0);
+        break;
       }
       case 1: {
         const offset = random.pick([Reg.RTADDR, Reg.IRTA, Reg.IQA]);
         const low = Number(this.#page() & 0xf_ffffn) * 4096;
-        return unit.write(offset, 8, low | random.below(16) | (random.below(4) << 10), 0);
+        unit.write(offset, 8, low | random.below(16) | (random.below(4) << 10), 0);
+        break;
       }
       case 2:
-        return unit.write(Reg.IQT, 8, random.below(random.oneIn(9) ? 2 ** 20 : 4096) & ~15, 0);
+        unit.write(Reg.IQT, 8, random.below(random.oneIn(9) ? 2 ** 20 : 4096) & ~15, 0);
+        break;
       case 3:
-        return unit.write(Reg.FSTS, 4, 0xff, 0);
+        unit.write(Reg.FSTS, 4, 0xff, 0);
+        break;
       case 4:
-        return unit.write(
+        unit.write(
           random.pick([Reg.CCMD, Reg.IOTLB, Reg.IVA]),
           8,
           random.u32() | 0,
           random.u32() | (random.oneIn(2) ? 1 << 31 : 0),
         );
+        break;
       case 5:
-        return unit.write(Reg.FRCD + random.below(8) * 16 + 12, 4, 1 << 31, 0);
+        unit.write(Reg.FRCD + random.below(8) * 16 + 12, 4, 1 << 31, 0);
+        break;
       default:
-        return unit.write(
+        unit.write(
           random.below(0x1004),
           random.pick([1, 2, 4, 4, 4, 8, 8]),
           random.u32() | 0,
           random.u32() | 0,
         );
+        break;
     }
   }
 

@@ -3,7 +3,7 @@
  * behaviour that a guest can see, and each test shows the right one. (D17, D19, D20, D22, D24 and
  * D27 concern hypercalls, configuration or the hypervisor's own mappings, not a unit.)
  */
-import { Access } from "@viommu/plugin";
+import { Access, InterruptRequest } from "@viommu/plugin";
 import { describe, expect, it } from "vitest";
 import { Gcmd, Guest, Reg } from "../support/guest.ts";
 import { PAGE } from "../support/second-stage.ts";
@@ -198,16 +198,11 @@ describe("defects of the first virtual VT-d", () => {
   it("D16: asking without delivering gives the reason, and no message or record", () => {
     const { guest, table } = remapping();
     guest.put128(table, 0n, 0n);
-    const request = { sourceId: DEVICE, address: guest.handle(0) | 0, upper: 0, data: 0 };
-    const answer = {
-      ...request,
-      messageAddress: 0,
-      messageUpper: 0,
-      messageData: 0,
-      suppressed: false,
-    };
-    expect(guest.unit.interrupts.probe(answer)).toBe(0x22);
-    expect(answer.messageAddress).toBe(0);
+    const request = new InterruptRequest();
+    request.sourceId = DEVICE;
+    request.address = guest.handle(0) | 0;
+    expect(guest.unit.interrupts.probe(request)).toBe(0x22);
+    expect(request.messageAddress).toBe(0);
     expect(guest.takeFaults()).toEqual([]);
   });
 

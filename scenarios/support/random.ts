@@ -35,6 +35,6 @@ export class Random {
 
 /** Seed of a run: VIOMMU_SEED, to repeat a failure, or the given one. */
 export function seed(fallback: number): number {
-  const given = process.env["VIOMMU_SEED"];
+  const given = process.env.VIOMMU_SEED;
   return given === undefined ? fallback : Number(given);
 }
