@@ -4,16 +4,10 @@ import { addBench } from "./commands/bench.ts";
 import { addExplain } from "./commands/explain.ts";
 import { addReplay } from "./commands/replay.ts";
 import { addStart } from "./commands/start.ts";
+import type { AddCommand } from "./add-command.ts";
 import { Exit } from "./exit.ts";
 import type { ExitCode } from "./exit.ts";
 import type { Terminal } from "./terminal.ts";
-
-/** Adds one command to the program; `end` takes the exit code. */
-export type AddCommand = (
-  program: Command,
-  terminal: Terminal,
-  end: (code: ExitCode) => void,
-) => void;
 
 const COMMANDS: readonly AddCommand[] = [addReplay, addExplain, addBench, addStart];
 
@@ -48,8 +42,8 @@ export async function runCommandLine(
   }
 }
 
-/** Wrong usage, for conditions that the option parser does not know. */
-export function usageError(problem: string): ViommuError {
+/** Wrong usage, in the form of every other error. */
+function usageError(problem: string): ViommuError {
   return new ViommuError("ERR_VIOMMU_USAGE", `${problem}; see "viommu --help"`);
 }
 

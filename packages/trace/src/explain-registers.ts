@@ -4,7 +4,7 @@ import type { ExplainedTables } from "./explain-tables.ts";
 import { hex } from "./text.ts";
 
 /** A register at its place in a unit. */
-export interface PlacedRegister {
+interface PlacedRegister {
   readonly layout: RegisterLayout;
   /** Name, with the index in an array. */
   readonly name: string;
@@ -12,7 +12,7 @@ export interface PlacedRegister {
 }
 
 /** The registers that lie in this range of bytes, in the order of their offsets. */
-export function registersIn(
+function registersIn(
   capabilities: Capabilities,
   offset: number,
   size: number,

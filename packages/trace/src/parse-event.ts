@@ -14,7 +14,7 @@ import { Members } from "./members.ts";
 import type { Json } from "./members.ts";
 
 /** Letters of `access` and `result.perm`. */
-export const ACCESS_LETTERS: Readonly<Record<string, number>> = {
+const ACCESS_LETTERS: Readonly<Record<string, number>> = {
   none: Access.NONE,
   r: Access.READ,
   w: Access.WRITE,

@@ -2,7 +2,7 @@ import { spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { ViommuError } from "@viommu/plugin";
-import type { AddCommand } from "../cli.ts";
+import type { AddCommand } from "../add-command.ts";
 import { Exit } from "../exit.ts";
 
 const HARNESS = fileURLToPath(new URL("../../../../bench/run.mjs", import.meta.url));

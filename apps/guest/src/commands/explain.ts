@@ -1,6 +1,6 @@
 import { explainEvent } from "@viommu/trace";
 import { InvalidArgumentError } from "commander";
-import type { AddCommand } from "../cli.ts";
+import type { AddCommand } from "../add-command.ts";
 import { Exit } from "../exit.ts";
 import { explanationText } from "../explain-report.ts";
 import { loadTrace } from "../trace-file.ts";

@@ -1,6 +1,6 @@
 import { isClean, replayTrace } from "@viommu/trace";
 import type { Trace, TraceReport } from "@viommu/trace";
-import type { AddCommand } from "../cli.ts";
+import type { AddCommand } from "../add-command.ts";
 import { Exit } from "../exit.ts";
 import type { ExitCode } from "../exit.ts";
 import { createProgress } from "../progress.ts";

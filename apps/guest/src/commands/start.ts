@@ -1,7 +1,7 @@
 import { readdir } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { ViommuError } from "@viommu/plugin";
-import type { AddCommand } from "../cli.ts";
+import type { AddCommand } from "../add-command.ts";
 import { replayFiles } from "./replay.ts";
 
 const FIXTURES = new URL("../../../../fixtures/", import.meta.url);
