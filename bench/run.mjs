@@ -47,8 +47,11 @@ for (const topic of topics.filter(({ name }) => name.includes(options.only))) {
 const report = { machine: describeMachine(baseline), settings, notes, results };
 console.log(options.json ? JSON.stringify(report) : reportText(report));
 
-/** One process of one topic. */
-function measure({ name, script = "measure.mjs", flags = [] }) {
+/**
+ * One process of one topic. V8 compiles on the thread that measures, unless a topic says otherwise:
+ * on a busy machine its own thread may be late, and unoptimized code would be measured.
+ */
+function measure({ name, script = "measure.mjs", flags = ["--no-concurrent-recompilation"] }) {
   const file = fileURLToPath(new URL(script, import.meta.url));
   const input = JSON.stringify({ topic: name, baseline: baseline.file, settings });
   const child = spawnSync(process.execPath, [...flags, file, input], {

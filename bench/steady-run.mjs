@@ -5,7 +5,7 @@ import { randomPages } from "./lib/addresses.mjs";
 import { createEngine } from "./lib/engine.mjs";
 import { guestWithDevices, IOVA, loadPackages } from "./lib/kit.mjs";
 import { messageLanes, msiList } from "./lib/message-lanes.mjs";
-import { translateWindow } from "./lib/translation-lanes.mjs";
+import { missWindow, translateWindow } from "./lib/translation-lanes.mjs";
 
 const STEP = 50_000;
 const WARM_STEPS = 100;
@@ -37,8 +37,8 @@ function preparedSteps() {
   const misses = { ...createEngine(kit, setup), list };
   const messages = messageLanes(kit, { list: msiList(512) }).viommu;
   return (step) => {
-    translateWindow(hits, step * STEP, STEP, false);
-    translateWindow(misses, step * STEP, STEP, true);
+    translateWindow(hits, step * STEP, STEP);
+    missWindow(misses, step * STEP, STEP);
     messages.run(step * STEP, STEP / 2);
   };
 }

@@ -18,6 +18,14 @@ function capabilities({ decodeCapabilities }) {
   };
 }
 
+/** Bits of an address from 30 up, and below, as ints. */
+export function hiOf(address) {
+  return Math.floor(address / 2 ** 30) | 0;
+}
+export function loOf(address) {
+  return (address % 2 ** 30) | 0;
+}
+
 /** What both engines take alike; nobody observes. */
 export function engineOptions(packages, memory) {
   return {
@@ -38,12 +46,50 @@ export function createEngine({ packages }, { guest, devices, rootTable }, option
     reporter: { dmaFault: () => undefined },
     ...options,
   });
-  engine.latchRoot(Math.floor(rootTable / 2 ** 30), rootTable % 2 ** 30, 0, 0);
+  engine.latchRoot(hiOf(rootTable), loOf(rootTable), 0, false);
   engine.setEnabled(true);
   const request = new plugin.DmaRequest();
   request.sourceId = devices[0].sourceId;
   request.access = plugin.Access.READ;
   return { engine, request };
+}
+
+/**
+ * The second-stage walker of our engine without the engine, for the space of the first device. It is
+ * no public part of the package, so its modules are named here.
+ */
+export async function createWalker({ packages }, { guest, devices }) {
+  const part = (name) =>
+    import(new URL(`../../packages/translation/dist/${name}.js`, import.meta.url));
+  const [
+    { SecondStageWalker, LEGACY_SECOND_STAGE },
+    { secondStageMasks },
+    { AddressSpace },
+    { Walk },
+  ] = await Promise.all(["second-stage", "reserved-masks", "address-space", "walk"].map(part));
+  const { memory, capabilities, hostAddressWidth } = engineOptions(
+    packages,
+    createGuestMemory(packages.memory, guest),
+  );
+  const walker = new SecondStageWalker({
+    memory,
+    cache: null,
+    masks: secondStageMasks(capabilities, hostAddressWidth, false),
+    reasons: LEGACY_SECOND_STAGE,
+  });
+  const { root, levels } = devices[0];
+  const space = new AddressSpace({
+    key: "bench",
+    walker,
+    inputWidth: 12 + 9 * levels,
+    rootHi: hiOf(root),
+    rootLo: loOf(root),
+    levels,
+  });
+  const walk = new Walk();
+  walk.full = true;
+  walk.effects = false;
+  return { walker, space, walk };
 }
 
 /** The guest's buffer as the memory of a machine. */

@@ -1,4 +1,4 @@
-import { createGuestMemory, engineOptions } from "./engine.mjs";
+import { createGuestMemory, engineOptions, hiOf, loOf } from "./engine.mjs";
 import { Guest } from "./guest-tables.mjs";
 import { shuffled } from "./stats.mjs";
 
@@ -49,7 +49,7 @@ function messageLane({ packages }, guest, table, list) {
     reporter: { interruptFault: () => undefined },
     sink: { deliver: () => undefined },
   });
-  engine.latchTable(Math.floor(table / 2 ** 30), table % 2 ** 30, Math.log2(ENTRIES), false);
+  engine.latchTable(hiOf(table), loOf(table), Math.log2(ENTRIES), false);
   engine.setEnabled(true);
   const request = new plugin.InterruptRequest();
   request.sourceId = SOURCE_ID;

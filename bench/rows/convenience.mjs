@@ -34,7 +34,7 @@ function numberWindow(lane, start, count) {
   let sum = 0;
   for (let i = start; i < start + count; i++) {
     const address = engine.translateNumber(sourceId, numbers[i & (length - 1)], access);
-    sum = (sum + address / 4096) | 0;
+    sum = (sum + Math.floor(address / 4096)) | 0;
   }
   return sum;
 }

@@ -3,6 +3,7 @@ import { rows as hit } from "./hit.mjs";
 import { rows as interrupt } from "./interrupt.mjs";
 import { rows as invalidate } from "./invalidate.mjs";
 import { rows as miss } from "./miss.mjs";
+import { rows as queue } from "./queue.mjs";
 import { cold, steady } from "./steady.mjs";
 import { rows as walk } from "./walk.mjs";
 
@@ -15,14 +16,19 @@ import { rows as walk } from "./walk.mjs";
  */
 export const topics = [
   { name: "hit", rows: hit },
-  { name: "hit-not-inlined", rows: notInlined(hit), flags: ["--no-turbo-inlining"] },
+  {
+    name: "hit-not-inlined",
+    rows: notInlined(hit),
+    flags: ["--no-turbo-inlining", "--no-concurrent-recompilation"],
+  },
   { name: "convenience", rows: convenience },
   { name: "miss", rows: miss },
   { name: "walk", rows: walk },
   { name: "invalidate", rows: invalidate },
+  { name: "queue", rows: queue },
   { name: "interrupt", rows: interrupt },
-  { name: "steady", rows: steady, script: "steady.mjs" },
-  { name: "cold", rows: cold, script: "cold.mjs" },
+  { name: "steady", rows: steady, script: "steady.mjs", flags: [] },
+  { name: "cold", rows: cold, script: "cold.mjs", flags: [] },
 ];
 
 /** The same rows, as a device model sees them that is too large for V8 to inline the call into. */
