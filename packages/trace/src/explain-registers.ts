@@ -12,11 +12,7 @@ interface PlacedRegister {
 }
 
 /** The registers that lie in this range of bytes, in the order of their offsets. */
-function registersIn(
-  capabilities: Capabilities,
-  offset: number,
-  size: number,
-): PlacedRegister[] {
+function registersIn(capabilities: Capabilities, offset: number, size: number): PlacedRegister[] {
   return [...REGISTERS, ...MOVABLE_REGISTERS]
     .flatMap((layout) => places(layout, capabilities))
     .filter(
