@@ -1,8 +1,6 @@
-import type { Fillable } from "./filled-list.ts";
+import { PlacedList } from "./placed-list.ts";
+import type { Placed } from "./placed-list.ts";
 import type { Space, Walker } from "./walk.ts";
-
-/** Tag of a space under which nothing is cached. */
-const NO_TAG = -4;
 
 /** What an entry says about the space behind it. */
 export interface SpaceLayout {
@@ -33,21 +31,20 @@ export interface SpaceScope {
 
 /**
  * A mapping from input to output addresses: what one context entry or PASID table entry describes.
- * Devices whose entries say the same share one.
- *
- * All spaces have this one class: the hit path reads `tag` and `seed` only. What a kind of space
- * needs besides lies in its walker.
+ * Devices whose entries say the same share one. What a kind of space needs besides lies in its
+ * walker: all spaces have this one class.
  */
-export class AddressSpace implements Space, Fillable {
-  tag: number = NO_TAG;
-  seed = 0;
+export class AddressSpace implements Space, Placed {
+  /** 0: nothing is cached for it. */
+  tag = 0;
   /** Sizes of large pages in the IOTLB: bit 0 2 MiB, bit 1 1 GiB. */
   largePages = 0;
   /** Not -1 when something may be cached under the present tag. */
-  filledAt = -1;
+  place = -1;
   /** Null while the space is not registered: nothing may be cached for it then. */
   scope: SpaceScope | null = null;
-  readonly attachments = new Set<Attachment>();
+  /** The ways that lead here. */
+  readonly attachments: PlacedList<Attachment> = new PlacedList<Attachment>();
   readonly key: string;
   readonly walker: Walker;
   readonly firstStage: boolean;
@@ -65,19 +62,15 @@ export class AddressSpace implements Space, Fillable {
     this.rootLo = layout.rootLo;
     this.levels = layout.levels;
   }
-
-  /** Makes everything unreachable that is cached for this space. */
-  retag(tag: number): void {
-    this.tag = tag;
-    this.seed = Math.imul(tag, 0x9e37_79b1) >>> 8;
-    this.largePages = 0;
-  }
 }
 
+/** `Attachment.way` of requests without PASID. */
+export const OWN_WAY = -1;
+
 /** A cached way from a requester to its address space: the entries on the way, decoded. */
-export interface Attachment {
+export interface Attachment extends Placed {
   readonly sourceId: number;
-  /** Which requests of the source: those without PASID, or those with one (context-cache.ts). */
+  /** Which requests of the source: those without PASID, or those with one. */
   readonly way: number;
   readonly space: AddressSpace;
   /** FPD of an entry on the way: qualified faults are not recorded. */

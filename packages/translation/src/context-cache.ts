@@ -1,17 +1,10 @@
-import { AddressSpace } from "./address-space.ts";
+import { AddressSpace, OWN_WAY } from "./address-space.ts";
 import type { Attachment, SpaceLayout } from "./address-space.ts";
 import type { DomainTable } from "./domain-table.ts";
+import type { SourceTags } from "./source-tags.ts";
 
 /** With more ways than this, all are dropped and the cache begins again: it stays bounded. */
 const MOST_WAYS = 0x1_0000;
-
-/** `Attachment.way` of requests without PASID. */
-export const OWN_WAY = -1;
-
-/** `Attachment.way` of requests with PASID; rights of supervisor requests are their own. */
-export function pasidWay(pasid: number, privileged: boolean): number {
-  return pasid * 2 + (privileged ? 1 : 0);
-}
 
 /** What the entries on the way from a requester to its space say. */
 export interface Route {
@@ -19,36 +12,49 @@ export interface Route {
   /** 20 bits; NO_PASID in legacy mode. */
   readonly pasid: number;
   readonly layout: SpaceLayout;
-  readonly attachment: Omit<Attachment, "space">;
+  readonly sourceId: number;
+  /** OWN_WAY, or {@link pasidWay}. */
+  readonly way: number;
+  readonly suppressed: boolean;
+  readonly deviceTlb: boolean;
+}
+
+/** `Attachment.way` of requests with PASID; rights of supervisor requests are their own. */
+export function pasidWay(pasid: number, privileged: boolean): number {
+  return pasid * 2 + (privileged ? 1 : 0);
 }
 
 /**
  * Context-cache and PASID-cache in one (VT-d 6.2.2, 6.2.3): the ways from requesters to their
  * address spaces. A way that ends in a fault is never cached, whatever CAP.CM says.
- *
- * For requests without PASID there is a second table, which the hit path reads: by bus and
- * device-function straight to the space.
  */
 export class ContextCache {
-  /** `spaces[bus][devfn]`, everywhere a space. Buses with nothing cached share one table. */
-  readonly spaces: AddressSpace[][];
-  private readonly nothing: AddressSpace;
-  private readonly emptyBus: AddressSpace[];
-  private readonly ways = new Map<number, Map<number, Attachment>>();
   private readonly domains: DomainTable;
+  private readonly sourceTags: SourceTags;
+  /** Ways of requests without PASID, by bus and device-function; buses without share a table. */
+  private readonly own: (Attachment | null)[][];
+  private readonly emptyBus: (Attachment | null)[];
+  /** Ways of requests with PASID, by source-id. */
+  private readonly withPasid = new Map<number, Map<number, Attachment>>();
+  /** All source-ids with an own way. */
+  private readonly owners = new Set<number>();
   private count = 0;
 
-  /** @param nothing the space of requesters with nothing cached; no IOTLB entry ever matches it */
-  constructor(domains: DomainTable, nothing: AddressSpace) {
+  constructor(domains: DomainTable, sourceTags: SourceTags) {
     this.domains = domains;
-    this.nothing = nothing;
-    this.emptyBus = new Array<AddressSpace>(256).fill(nothing);
-    this.spaces = new Array<AddressSpace[]>(256).fill(this.emptyBus);
+    this.sourceTags = sourceTags;
+    this.emptyBus = Array.from({ length: 256 }, () => null);
+    this.own = Array.from({ length: 256 }, () => this.emptyBus);
   }
 
-  /** The cached way of a requester, or undefined. */
-  find(sourceId: number, way: number): Attachment | undefined {
-    return this.ways.get(sourceId)?.get(way);
+  /** The cached way of requests without PASID, or null. */
+  find(sourceId: number): Attachment | null {
+    return this.own[sourceId >>> 8]![sourceId & 0xff]!;
+  }
+
+  /** The cached way of requests with PASID, or null. */
+  findPasid(sourceId: number, way: number): Attachment | null {
+    return this.withPasid.get(sourceId)?.get(way) ?? null;
   }
 
   /**
@@ -60,21 +66,22 @@ export class ContextCache {
     const { domainId, pasid, layout } = route;
     const known = this.domains.find(domainId, pasid, layout.key);
     const space = known ?? new AddressSpace(layout);
-    if (keep) {
-      if (known === undefined) this.domains.add(domainId, pasid, space);
-      this.add({ ...route.attachment, space });
-    }
+    if (!keep) return space;
+    if (known === undefined) this.domains.add(domainId, pasid, space);
+    const { sourceId, way, suppressed, deviceTlb } = route;
+    this.attach({ sourceId, way, space, suppressed, deviceTlb, place: -1 });
     return space;
   }
 
   /** Drops everything. */
   invalidateAll(): void {
-    for (const sourceId of this.ways.keys()) this.invalidateSource(sourceId);
+    for (const sourceId of this.owners) this.invalidateSource(sourceId);
+    for (const sourceId of this.withPasid.keys()) this.invalidateSource(sourceId);
   }
 
   /** Drops the ways of source-ids that equal this one but for the ignored bits. */
   invalidateDevice(sourceId: number, ignoredBits: number): void {
-    const base = sourceId & ~ignoredBits;
+    const base = sourceId & 0xffff & ~ignoredBits;
     // all subsets of the ignored bits
     for (let bits = ignoredBits; bits > 0; bits = (bits - 1) & ignoredBits) {
       this.invalidateSource(base | bits);
@@ -94,41 +101,52 @@ export class ContextCache {
     const scope = this.domains.domains.get(domainId)?.pasids.get(pasid);
     if (scope === undefined) return;
     for (const space of scope.spaces.values()) {
-      for (const attachment of space.attachments) this.detach(attachment);
+      const { items } = space.attachments;
+      while (items.length > 0) this.detach(items.at(-1)!);
     }
   }
 
-  private add(attachment: Attachment): void {
+  private attach(attachment: Attachment): void {
     const { sourceId, way, space } = attachment;
-    let ways = this.ways.get(sourceId);
-    if (ways === undefined) {
-      ways = new Map();
-      this.ways.set(sourceId, ways);
-    }
-    ways.set(way, attachment);
     this.count += 1;
     space.attachments.add(attachment);
     if (way === OWN_WAY) {
       const bus = sourceId >>> 8;
-      if (this.spaces[bus] === this.emptyBus) this.spaces[bus] = this.emptyBus.slice();
-      this.spaces[bus]![sourceId & 0xff] = space;
+      if (this.own[bus] === this.emptyBus) this.own[bus] = this.emptyBus.slice();
+      this.own[bus]![sourceId & 0xff] = attachment;
+      this.owners.add(sourceId);
+      this.sourceTags.update(space);
+    } else {
+      let ways = this.withPasid.get(sourceId);
+      if (ways === undefined) {
+        ways = new Map();
+        this.withPasid.set(sourceId, ways);
+      }
+      ways.set(way, attachment);
     }
   }
 
   private invalidateSource(sourceId: number): void {
-    const ways = this.ways.get(sourceId);
+    const own = this.find(sourceId);
+    if (own !== null) this.detach(own);
+    const ways = this.withPasid.get(sourceId);
     if (ways === undefined) return;
     for (const attachment of ways.values()) this.detach(attachment);
   }
 
   private detach(attachment: Attachment): void {
     const { sourceId, way, space } = attachment;
-    const ways = this.ways.get(sourceId)!;
-    ways.delete(way);
-    if (ways.size === 0) this.ways.delete(sourceId);
     this.count -= 1;
-    if (way === OWN_WAY) this.spaces[sourceId >>> 8]![sourceId & 0xff] = this.nothing;
-    space.attachments.delete(attachment);
-    if (space.attachments.size === 0) space.scope!.drop(space);
+    if (way === OWN_WAY) {
+      this.own[sourceId >>> 8]![sourceId & 0xff] = null;
+      this.owners.delete(sourceId);
+      this.sourceTags.remove(sourceId);
+    } else {
+      const ways = this.withPasid.get(sourceId)!;
+      ways.delete(way);
+      if (ways.size === 0) this.withPasid.delete(sourceId);
+    }
+    space.attachments.remove(attachment);
+    if (space.attachments.items.length === 0) space.scope!.drop(space);
   }
 }

@@ -1,26 +1,32 @@
 import type { AddressSpace, SpaceScope } from "./address-space.ts";
-import { FilledList } from "./filled-list.ts";
-import type { Fillable } from "./filled-list.ts";
+import { PlacedList } from "./placed-list.ts";
+import type { Placed } from "./placed-list.ts";
+import type { SourceTags } from "./source-tags.ts";
 import type { TagCounter } from "./tag-counter.ts";
 
+/** What a domain table works with. */
+export interface DomainTableOptions {
+  readonly tags: TagCounter;
+  readonly sourceTags: SourceTags;
+  /** Empties the caches; called when the tags run out. */
+  readonly clearCaches: () => void;
+}
+
 /**
- * The address spaces that cached entries lead to, by domain and PASID, so that an invalidation finds
+ * The address spaces that cached ways lead to, by domain and PASID, so that an invalidation finds
  * what it covers. Each level lists those members that have been filled since they were last
  * invalidated: an invalidation costs what was filled before it, however many spaces there are.
  */
 export class DomainTable {
-  readonly domains = new Map<number, Domain>();
-  readonly filled = new FilledList<Domain>();
-  private readonly tags: TagCounter;
-  private readonly clearCaches: () => void;
+  readonly domains: Map<number, Domain> = new Map<number, Domain>();
+  readonly filled: PlacedList<Domain> = new PlacedList<Domain>();
+  private readonly options: DomainTableOptions;
 
-  /** @param clearCaches empties the caches; called when the tags run out */
-  constructor(tags: TagCounter, clearCaches: () => void) {
-    this.tags = tags;
-    this.clearCaches = clearCaches;
+  constructor(options: DomainTableOptions) {
+    this.options = options;
   }
 
-  /** The space of this key, if an entry already leads to it. */
+  /** The space of this key, if a way already leads to it. */
   find(domainId: number, pasid: number, key: string): AddressSpace | undefined {
     return this.domains.get(domainId)?.pasids.get(pasid)?.spaces.get(key);
   }
@@ -45,33 +51,36 @@ export class DomainTable {
 
   /** Makes everything unreachable that is cached for a space. */
   retag(space: AddressSpace): void {
-    if (this.tags.exhausted) this.restartTags();
-    space.retag(this.tags.next());
+    const { tags, sourceTags } = this.options;
+    if (tags.exhausted) this.restartTags();
+    space.tag = tags.next();
+    space.largePages = 0;
+    sourceTags.update(space);
+  }
+
+  /** Makes everything unreachable that is cached for any space. */
+  retagAll(): void {
+    for (let domain = this.filled.take(); domain; domain = this.filled.take()) domain.retagAll();
   }
 
   private restartTags(): void {
-    this.clearCaches();
-    this.tags.restart();
+    this.options.clearCaches();
+    this.options.tags.restart();
     for (const domain of this.domains.values()) {
       for (const scope of domain.pasids.values()) {
-        for (const space of scope.spaces.values()) space.retag(this.tags.next());
+        for (const space of scope.spaces.values()) this.retag(space);
       }
     }
-  }
-
-  /** Invalidates all spaces. */
-  retagAll(): void {
-    for (let domain = this.filled.take(); domain; domain = this.filled.take()) domain.retagAll();
   }
 }
 
 /** The spaces of one domain-id. */
-export class Domain implements Fillable {
-  filledAt = -1;
+export class Domain implements Placed {
+  place = -1;
   readonly domainId: number;
   readonly table: DomainTable;
-  readonly pasids = new Map<number, PasidScope>();
-  readonly filled = new FilledList<PasidScope>();
+  readonly pasids: Map<number, PasidScope> = new Map<number, PasidScope>();
+  readonly filled: PlacedList<PasidScope> = new PlacedList<PasidScope>();
 
   constructor(domainId: number, table: DomainTable) {
     this.domainId = domainId;
@@ -94,14 +103,14 @@ export class Domain implements Fillable {
 }
 
 /** The spaces of one PASID (or of requests without) in a domain. */
-export class PasidScope implements Fillable, SpaceScope {
-  filledAt = -1;
+export class PasidScope implements Placed, SpaceScope {
+  place = -1;
   readonly pasid: number;
   readonly domain: Domain;
   /** True when there is, or was, a space with a first stage. */
   hasFirstStage = false;
-  readonly spaces = new Map<string, AddressSpace>();
-  readonly filled = new FilledList<AddressSpace>();
+  readonly spaces: Map<string, AddressSpace> = new Map<string, AddressSpace>();
+  readonly filled: PlacedList<AddressSpace> = new PlacedList<AddressSpace>();
 
   constructor(pasid: number, domain: Domain) {
     this.pasid = pasid;
@@ -110,8 +119,8 @@ export class PasidScope implements Fillable, SpaceScope {
 
   noteFilled(space: AddressSpace): void {
     this.filled.add(space);
-    if (this.filledAt < 0) this.domain.filled.add(this);
-    if (this.domain.filledAt < 0) this.domain.table.filled.add(this.domain);
+    if (this.place < 0) this.domain.filled.add(this);
+    if (this.domain.place < 0) this.domain.table.filled.add(this.domain);
   }
 
   /** Invalidates all spaces of the PASID. */

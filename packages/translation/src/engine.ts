@@ -1,20 +1,18 @@
-import { Access, AddressType, DmaResult, NO_PASID } from "@viommu/plugin";
+import { Access, NO_PASID } from "@viommu/plugin";
 import type { DmaRemapper, DmaRequest, HookTable } from "@viommu/plugin";
 import { FaultReason, isQualified, maxGuestAddressWidth } from "@viommu/vtd-spec";
 import { TranslationTableMode } from "@viommu/vtd-spec";
 import type { Capabilities } from "@viommu/vtd-spec";
-import { AddressSpace, passThroughLayout } from "./address-space.ts";
-import type { SpaceLayout } from "./address-space.ts";
+import { AddressSpace, OWN_WAY, passThroughLayout } from "./address-space.ts";
 import { ContextCache } from "./context-cache.ts";
 import { NumberPort } from "./convenience.ts";
 import { Counters } from "./counters.ts";
 import { DomainTable } from "./domain-table.ts";
 import { InFlight } from "./in-flight.ts";
-import { isInterruptAddress, touchesInterruptRange } from "./interrupt-range.ts";
 import { IotlbInvalidation } from "./iotlb-invalidation.ts";
-import { ENTRY_SHIFT, Iotlb, spread } from "./iotlb.ts";
+import { Iotlb } from "./iotlb.ts";
 import { LegacyLookup } from "./legacy-lookup.ts";
-import { BlockedLookup, Found } from "./lookup.ts";
+import { BlockedLookup } from "./lookup.ts";
 import type { RequestLookup } from "./lookup.ts";
 import { checkOptions } from "./options.ts";
 import type { FaultReporter, TranslationOptions } from "./options.ts";
@@ -23,11 +21,11 @@ import { PassThroughWalker } from "./pass-through.ts";
 import { ProtectedMemory } from "./protected-memory.ts";
 import type { ProtectedRange } from "./protected-memory.ts";
 import { secondStageMasks } from "./reserved-masks.ts";
+import { Resolver } from "./resolver.ts";
 import { LEGACY_SECOND_STAGE, SecondStageWalker } from "./second-stage.ts";
+import { ANY_SOURCE, SourceTags } from "./source-tags.ts";
 import { TableReader } from "./table-reader.ts";
 import { TagCounter } from "./tag-counter.ts";
-import { isRecoverable } from "./translation-request.ts";
-import { Walk } from "./walk.ts";
 
 const RIGHTS = Access.READ | Access.WRITE;
 /** Domain of the engine's own spaces; no domain-id. */
@@ -38,75 +36,62 @@ const PAGING_STRUCTURE_SLOTS = 1024;
  * Translates the DMA requests of devices as a VT-d unit does (VT-d 3, 4.2, 6, 7.1).
  *
  * It answers requests and caches answers; registers, queues and the fault log are the unit's.
- * `translate` is written for V8: few bytecodes, small integers, one class of space, everything that
- * is not a hit out of line, and no `#private` fields (they cost a check each).
+ * `translate` is written for V8: few bytecodes, small integers, no objects but the request, what is
+ * no hit out of line, and no `#private` fields (they cost a check each).
  */
 export class TranslationEngine implements DmaRemapper {
   readonly segment: number;
   readonly counters: Counters = new Counters();
   /** Accesses that an invalidation has to wait for. */
   readonly inFlight: InFlight = new InFlight();
+
+  // the hit path: tags by source-id, the mask that makes one index of all while off, the IOTLB
+  private tags: Int32Array;
+  private sourceMask = 0;
+  private readonly words: Int32Array;
+  private readonly mask: number;
+
   private readonly capabilities: Capabilities;
   private readonly reporter: FaultReporter;
   private readonly hooks: HookTable;
   private readonly unit: string;
-
-  // the hit path
-  /** `spaces[bus][devfn]`: those of the context-cache, or the disabled space for all. */
-  private spaces: AddressSpace[][];
-  private readonly entries: Int32Array;
-  private readonly mask: number;
-
-  // the state that the unit sets
-  private enabled = false;
-  private lookup: RequestLookup;
   private readonly protectedMemory = new ProtectedMemory();
-
-  private readonly iotlb: Iotlb;
+  private readonly sourceTags = new SourceTags();
   private readonly domains: DomainTable;
   private readonly contexts: ContextCache;
   private readonly invalidation: IotlbInvalidation;
   private readonly legacy: LegacyLookup;
-  /** Matches no IOTLB entry. */
-  private readonly nothing: AddressSpace;
-  private readonly disabledSpaces: AddressSpace[][];
-  private readonly found: Found;
-  private readonly walk = new Walk();
-  /** The answer came out of the IOTLB. */
-  private hit = false;
-  /** Rights that a zero-length read needs (VT-d 3.14). */
-  private readonly zeroLengthNeed: number;
+  private readonly resolver: Resolver;
+  /** Bits of `hi` that a second-stage input address can have. */
   private readonly inputHiMask: number;
   private readonly numbers: NumberPort;
 
   /** Throws ERR_VIOMMU_TRANSLATION on options that make no engine. */
   constructor(options: TranslationOptions) {
     const { memory, capabilities, hostAddressWidth } = options;
-    this.iotlb = new Iotlb(checkOptions(options));
-    this.entries = this.iotlb.words;
-    this.mask = this.iotlb.mask;
+    const { counters, protectedMemory, sourceTags } = this;
+    const iotlb = new Iotlb(checkOptions(options));
+    const cache = new PagingStructureCache(PAGING_STRUCTURE_SLOTS);
+    this.words = iotlb.words;
+    this.mask = iotlb.mask;
+    this.tags = sourceTags.off;
     this.segment = options.segment;
     this.capabilities = capabilities;
     this.reporter = options.reporter;
     this.hooks = options.hooks;
     this.unit = options.unit;
-    this.zeroLengthNeed = capabilities.ZLR !== 0 ? 0 : Access.READ;
     this.inputHiMask = 2 ** Math.min(27, maxGuestAddressWidth(capabilities) - 30) - 1;
 
-    const cache = new PagingStructureCache(PAGING_STRUCTURE_SLOTS);
-    this.domains = new DomainTable(new TagCounter(), () => {
-      this.iotlb.clear();
-      cache.clear();
+    this.domains = new DomainTable({
+      tags: new TagCounter(),
+      sourceTags,
+      clearCaches: () => {
+        iotlb.clear();
+        cache.clear();
+      },
     });
-    this.invalidation = new IotlbInvalidation(this.domains, this.iotlb, cache);
-    const unchecked = new PassThroughWalker(null);
-    this.nothing = new AddressSpace(passThroughLayout("nothing", unchecked, 57));
-    this.found = new Found(this.nothing);
-    this.contexts = new ContextCache(this.domains, this.nothing);
-    const disabled = this.ownSpace(passThroughLayout("disabled", unchecked, 57));
-    this.disabledSpaces = allBuses(disabled);
-    this.spaces = this.disabledSpaces;
-
+    this.invalidation = new IotlbInvalidation(this.domains, iotlb, cache);
+    this.contexts = new ContextCache(this.domains, sourceTags);
     const passThrough = new PassThroughWalker({
       width: FaultReason.ADDRESS_BEYOND_WIDTH,
       interruptRange: FaultReason.OUTPUT_IN_INTERRUPT_RANGE,
@@ -123,47 +108,53 @@ export class TranslationEngine implements DmaRemapper {
         reasons: LEGACY_SECOND_STAGE,
       }),
       passThrough,
-      host: this.ownSpace(passThroughLayout("translated", passThrough, hostAddressWidth)),
+      host: this.ownSpace("translated", passThrough, hostAddressWidth),
+      counters,
     });
-    this.lookup = this.legacy;
+    this.resolver = new Resolver({
+      capabilities,
+      iotlb,
+      contexts: this.contexts,
+      protectedMemory,
+      counters,
+      disabled: this.disabledSpace(),
+      lookup: this.legacy,
+    });
     this.numbers = new NumberPort(this);
   }
 
   // --- requests ---------------------------------------------------------------------------------
 
   translate(request: DmaRequest): number {
-    const sourceId = request.sourceId | 0;
     const hi = request.hi | 0;
     const lo = request.lo | 0;
     const need = request.access & RIGHTS;
-    const space = this.spaces[(sourceId >>> 8) & 0xff]![sourceId & 0xff]!;
-    const page = lo >>> 12;
-    const slot = ((page ^ spread(hi, lo) ^ space.seed) & this.mask) << ENTRY_SHIFT;
-    const t = this.entries;
+    const tag = this.tags[request.sourceId & this.sourceMask]!;
+    // Iotlb.slot, by hand
+    const region = (hi << 5) | (lo >>> 25);
+    const spread = Math.imul(region ^ (tag >>> 1), 0x9e37_79b1) >>> 12;
+    const slot = (((lo >>> 12) ^ spread) & this.mask) << 2;
+    const words = this.words;
+    const rights = words[slot | 2]!;
     if (
+      words[slot] !== region ||
+      words[slot | 1] !== (tag | ((lo >>> 10) & 0x7ffc)) ||
+      (need & ~rights) !== 0 ||
       need === 0 ||
-      ((t[slot]! ^ hi) |
-        (t[slot | 1]! ^ page) |
-        (t[slot | 2]! ^ space.tag) |
-        (need & ~t[slot | 3]!) |
-        request.addressType |
-        (request.pasid - NO_PASID)) !==
-        0
+      (request.addressType | (request.pasid + 1) | (hi >>> 26)) !== 0
     ) {
       return this.miss(request);
     }
-    request.granted = t[slot | 3]!;
-    request.outHi = t[slot | 4]!;
-    request.outLo = t[slot | 5]! | (lo & 0xfff);
-    request.pageShift = t[slot | 6]!;
+    request.granted = rights & 0x3f;
+    request.outHi = rights >>> 6;
+    request.outLo = words[slot | 3]! | (lo & 0xfff);
+    request.pageShift = 12; // large pages are found out of line
     return 0;
   }
 
   probe(request: DmaRequest): number {
-    this.found.effects = false;
-    this.walk.effects = false;
-    const result = this.resolve(request);
-    if (result > 0) request.suppressed = this.found.suppressed && isQualified(result);
+    const result = this.resolver.resolve(request, false);
+    if (result > 0) request.suppressed = this.resolver.suppressed && isQualified(result);
     return result;
   }
 
@@ -189,9 +180,10 @@ export class TranslationEngine implements DmaRemapper {
 
   /** Switches remapping (GSTS.TES). A change invalidates everything. */
   setEnabled(on: boolean): void {
-    if (on === this.enabled) return;
-    this.enabled = on;
-    this.spaces = on ? this.contexts.spaces : this.disabledSpaces;
+    if (on === this.resolver.enabled) return;
+    this.resolver.enabled = on;
+    this.tags = on ? this.sourceTags.bySource : this.sourceTags.off;
+    this.sourceMask = on ? 0xffff : 0;
     this.dropAll();
   }
 
@@ -200,7 +192,7 @@ export class TranslationEngine implements DmaRemapper {
    * Invalidates everything, as hardware with CAP.ESRTPS does and any may.
    */
   latchRoot(hi: number, lo: number, ttm: number, ssirwe: boolean): void {
-    this.lookup = this.lookupFor(ttm, ssirwe);
+    this.resolver.lookup = this.lookupFor(ttm, ssirwe);
     this.legacy.setRoot(hi, lo);
     this.dropAll();
   }
@@ -307,149 +299,18 @@ export class TranslationEngine implements DmaRemapper {
   // --- out of line ------------------------------------------------------------------------------
 
   private miss(request: DmaRequest): number {
-    this.found.effects = true;
-    this.walk.effects = true;
-    const result = this.resolve(request);
-    if (this.hit) return result;
+    const resolver = this.resolver;
+    const result = resolver.resolve(request, true);
+    if (resolver.hit) return result;
     this.counters.misses += 1;
     if (result > 0) {
       this.counters.faults += 1;
-      request.suppressed = this.found.suppressed && isQualified(result);
+      request.suppressed = resolver.suppressed && isQualified(result);
       this.reporter.dmaFault(result, request);
     }
     const observer = this.hooks.translateMiss;
     if (observer !== null) observer(this.unit, request, result);
     return result;
-  }
-
-  /** Answers a request of any kind, without reporting. */
-  private resolve(request: DmaRequest): number {
-    const { found } = this;
-    this.hit = false;
-    found.suppressed = false;
-    const sourceId = request.sourceId & 0xffff;
-    if (!this.enabled) {
-      // VT-d 4.2.1: other address types are blocked; 3.1: a PASID is ignored
-      if (request.addressType !== AddressType.UNTRANSLATED) return DmaResult.ABORTED;
-      found.space = this.spaces[sourceId >>> 8]![sourceId & 0xff]!;
-      return this.translateIn(found.space, request);
-    }
-    if (request.addressType !== AddressType.UNTRANSLATED) return this.resolveDeviceTlb(request);
-    if (request.pasid === NO_PASID) {
-      if (isInterruptAddress(request.hi, request.lo)) return this.interruptRange(request);
-      const space = this.spaces[sourceId >>> 8]![sourceId & 0xff]!;
-      if (space !== this.nothing) {
-        const result = this.translateIn(space, request);
-        if (result > 0) this.lookup.lookup(request, found); // cached: for FPD
-        return result;
-      }
-    }
-    const reason = this.lookup.lookup(request, found);
-    return reason !== 0 ? reason : this.translateIn(found.space, request);
-  }
-
-  /**
-   * A request without PASID to FEEx_xxxxh that is no interrupt (VT-d 3.15): a zero-length read
-   * completes, everything else is blocked.
-   */
-  private interruptRange(request: DmaRequest): number {
-    if ((request.access & RIGHTS) !== 0) return FaultReason.IR_MALFORMED;
-    request.outHi = request.hi;
-    request.outLo = request.lo;
-    request.pageShift = 12;
-    request.granted = Access.BYPASS;
-    return 0;
-  }
-
-  /** Translation requests and translated requests (VT-d 4.2.3, 4.2.5). */
-  private resolveDeviceTlb(request: DmaRequest): number {
-    const { found, walk } = this;
-    const type = request.addressType;
-    // VT-d 4.2.1: the reserved type is an unsupported request, and no fault
-    if (type > AddressType.TRANSLATED) return DmaResult.ABORTED;
-    let reason = this.lookup.lookup(request, found);
-    if (type === AddressType.TRANSLATED) {
-      return reason !== 0 ? reason : this.translateIn(found.space, request);
-    }
-    if (reason === 0) {
-      if (request.pasid === NO_PASID && isInterruptAddress(request.hi, request.lo)) {
-        return this.translationOfInterruptRange(request);
-      }
-      // the rights must be those of the tables now, not of what is cached
-      walk.full = true;
-      reason = this.walkFor(found.space, request, 0);
-      walk.full = false;
-    }
-    if (reason === 0) this.give(found.space, request);
-    else if (isRecoverable(reason)) noRights(request);
-    else return reason;
-    if (this.isReadOnly(request)) request.granted &= ~Access.WRITE;
-    return 0;
-  }
-
-  /** Conditions S.1 and S.2 (VT-d 7.1.3): an MSI may only be written, and only untranslated. */
-  private translationOfInterruptRange(request: DmaRequest): number {
-    noRights(request);
-    if (!this.isReadOnly(request)) request.granted = Access.WRITE | Access.BYPASS;
-    return 0;
-  }
-
-  /** Flag NW of a translation request: write permission is not asked for. */
-  private isReadOnly(request: DmaRequest): boolean {
-    return (request.access & Access.WRITE) === 0 && this.capabilities.NWFS !== 0;
-  }
-
-  /** Answers out of the IOTLB or by a walk. */
-  private translateIn(space: AddressSpace, request: DmaRequest): number {
-    const { iotlb, walk } = this;
-    let need = request.access & RIGHTS;
-    if (request.addressType === AddressType.TRANSLATED) need = 0;
-    else if (need === 0) need = this.zeroLengthNeed;
-    const slot = iotlb.find(space, request.hi | 0, request.lo | 0, need);
-    if (slot >= 0) {
-      iotlb.answer(slot, request);
-      this.hit = true;
-      return 0;
-    }
-    const reason = this.walkFor(space, request, need);
-    if (reason !== 0) return reason;
-    if (this.protectedMemory.touches(walk.outHi, walk.outLo, 12)) return DmaResult.ABORTED;
-    this.give(space, request);
-    return 0;
-  }
-
-  private walkFor(space: AddressSpace, request: DmaRequest, need: number): number {
-    if (this.walk.effects) {
-      this.counters.walks += 1;
-      // before the walk: it may fill the paging-structure cache and fail after that
-      if (space.filledAt < 0 && space.scope !== null) space.scope.noteFilled(space);
-    }
-    return space.walker.walk(space, request.hi, request.lo, need, this.walk);
-  }
-
-  /** Answers with the result of a walk, and caches it. */
-  private give(space: AddressSpace, request: DmaRequest): void {
-    const { walk } = this;
-    const { hi, lo } = request;
-    if (walk.pageShift > 12 && this.isSpecial(hi, lo)) walk.pageShift = 12;
-    request.outHi = walk.outHi;
-    request.outLo = walk.outLo;
-    request.pageShift = walk.pageShift;
-    request.granted = walk.granted;
-    // the hit path doesn't look at the address: what it must not answer is not cached
-    if (!walk.effects || isInterruptAddress(hi, lo)) return;
-    if (this.protectedMemory.touches(walk.outHi, walk.outLo, 12)) return;
-    this.iotlb.fill(space, hi, lo, walk);
-  }
-
-  /** Whether the answer of the walk does not hold for all of a large page. */
-  private isSpecial(hi: number, lo: number): boolean {
-    const { outHi, outLo, pageShift } = this.walk;
-    return (
-      touchesInterruptRange(hi, lo, pageShift) ||
-      touchesInterruptRange(outHi, outLo, pageShift) ||
-      this.protectedMemory.touches(outHi, outLo, pageShift)
-    );
   }
 
   private lookupFor(ttm: number, ssirwe: boolean): RequestLookup {
@@ -469,20 +330,24 @@ export class TranslationEngine implements DmaRemapper {
     this.domains.retagAll();
   }
 
-  private ownSpace(layout: SpaceLayout): AddressSpace {
-    const space = new AddressSpace(layout);
+  private ownSpace(key: string, walker: PassThroughWalker, inputWidth: number): AddressSpace {
+    const space = new AddressSpace(passThroughLayout(key, walker, inputWidth));
     this.domains.add(NO_DOMAIN, NO_PASID, space);
     return space;
   }
-}
 
-function allBuses(space: AddressSpace): AddressSpace[][] {
-  return new Array<AddressSpace[]>(256).fill(new Array<AddressSpace>(256).fill(space));
-}
-
-function noRights(request: DmaRequest): void {
-  request.outHi = 0;
-  request.outLo = 0;
-  request.pageShift = 12;
-  request.granted = 0;
+  /** The space that stands for all devices while remapping is off. */
+  private disabledSpace(): AddressSpace {
+    const space = this.ownSpace("disabled", new PassThroughWalker(null), 57);
+    space.attachments.add({
+      sourceId: ANY_SOURCE,
+      way: OWN_WAY,
+      space,
+      suppressed: false,
+      deviceTlb: false,
+      place: -1,
+    });
+    this.sourceTags.update(space);
+    return space;
+  }
 }

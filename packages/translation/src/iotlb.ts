@@ -2,20 +2,12 @@ import type { DmaRequest } from "@viommu/plugin";
 import type { AddressSpace } from "./address-space.ts";
 import type { Walk } from "./walk.ts";
 
-/** log2 of the words of an entry. */
-export const ENTRY_SHIFT = 3;
+/** Words of an entry, from its first one; an entry has four. */
+const KEY = 1;
+const RIGHTS = 2;
+const OUT_LO = 3;
 
-/** Words of an entry, from its first one. */
-const HI = 0;
-const PAGE = 1;
-const TAG = 2;
-const GRANTED = 3;
-const OUT_HI = 4;
-const OUT_LO = 5;
-const PAGE_SHIFT = 6;
-
-/** In the tag word, below the tag of the space: entries of different sizes never match. */
-const SIZE_4K = 0;
+/** In the key, below bits 24:12 of the address: entries of different sizes never match. */
 const SIZE_2M = 1;
 const SIZE_1G = 2;
 
@@ -23,18 +15,25 @@ const SIZE_1G = 2;
 const HAS_2M = 1;
 const HAS_1G = 2;
 
-/** Spreads bits 25 and up of an address; pages of a contiguous 32 MiB never meet. */
-export function spread(hi: number, lo: number): number {
-  return Math.imul((hi << 5) | (lo >>> 25), 0x9e37_79b1) >>> 12;
+/**
+ * Whether answers for an address can be cached: of 64 bits, an entry holds those of a 57-bit
+ * canonical address. (The upper half of an unsigned 57-bit space has no cache.)
+ */
+export function isCacheable(hi: number): boolean {
+  return hi >> 26 === hi >> 31;
 }
 
 /**
- * The IOTLB (VT-d 6.2.4): direct-mapped, results of successful walks only. An entry has eight words,
- * half a cache line: hi, page number below bit 30, tag, granted rights, output page (hi, lo), log2
- * of the page size, and a spare one.
+ * The IOTLB (VT-d 6.2.4): direct-mapped, results of successful walks only. Four words an entry, few
+ * to compare and few to read:
  *
- * A large page is one entry, with the address cut to its size; it is looked for only while the space
- * has such pages.
+ * - bits of the input address from 25 up;
+ * - tag of the space (31:15), bits 24:12 of the input address (14:2), page size (1:0);
+ * - `hi` of the output page (31:6), rights (5:0);
+ * - `lo` of the output page.
+ *
+ * An entry that was never filled, or was dropped, grants nothing. A large page is one entry, with
+ * the address cut to its size; it is looked for only while the space has such pages.
  */
 export class Iotlb {
   /** All entries; the engine's hit path reads them itself. */
@@ -44,81 +43,55 @@ export class Iotlb {
 
   /** @param slots number of entries, a power of two */
   constructor(slots: number) {
-    this.words = new Int32Array(slots << ENTRY_SHIFT);
+    this.words = new Int32Array(slots << 2);
     this.mask = slots - 1;
   }
 
-  /** First word of the entry that grants these rights, or -1. */
-  find(space: AddressSpace, hi: number, lo: number, need: number): number {
-    const slot = this.slot4K(space.seed, hi, lo);
-    if (this.matches(slot, hi, lo >>> 12, space.tag | SIZE_4K, need)) return slot;
-    return space.largePages === 0 ? -1 : this.findLarge(space, hi, lo, need);
+  /**
+   * Answers a request for a range that the IOTLB holds with at least these rights; false when it
+   * doesn't.
+   */
+  answer(space: AddressSpace, request: DmaRequest, need: number): boolean {
+    const hi = request.hi | 0;
+    const lo = request.lo | 0;
+    if (!isCacheable(hi) || space.tag === 0) return false;
+    if (this.answerPage(space.tag, hi, lo, need, 12, request)) return true;
+    return space.largePages !== 0 && this.answerLarge(space, request, need);
   }
 
-  /** The same among the large pages. */
-  findLarge(space: AddressSpace, hi: number, lo: number, need: number): number {
-    const tag = space.tag;
-    if ((space.largePages & HAS_2M) !== 0) {
-      const slot = this.slot2M(space.seed, hi, lo);
-      if (this.matches(slot, hi, lo >>> 21, tag | SIZE_2M, need)) return slot;
-    }
-    if ((space.largePages & HAS_1G) !== 0) {
-      const slot = this.slot1G(space.seed, hi);
-      if (this.matches(slot, hi, 0, tag | SIZE_1G, need)) return slot;
-    }
-    return -1;
+  /** The same for large pages only. */
+  answerLarge(space: AddressSpace, request: DmaRequest, need: number): boolean {
+    const hi = request.hi | 0;
+    const lo = request.lo | 0;
+    if (!isCacheable(hi)) return false;
+    const has = space.largePages;
+    if ((has & HAS_2M) !== 0 && this.answerPage(space.tag, hi, lo, need, 21, request)) return true;
+    return (has & HAS_1G) !== 0 && this.answerPage(space.tag, hi, lo, need, 30, request);
   }
 
-  /** Answers a request out of an entry. */
-  answer(slot: number, request: DmaRequest): void {
-    const pageShift = this.words[slot | PAGE_SHIFT]!;
-    request.outHi = this.words[slot | OUT_HI]!;
-    request.outLo = this.words[slot | OUT_LO]! | (request.lo & ((1 << pageShift) - 1));
-    request.pageShift = pageShift;
-    request.granted = this.words[slot | GRANTED]!;
-  }
-
-  /** Caches the result of a walk. */
+  /** Caches the result of a walk for a cacheable address. */
   fill(space: AddressSpace, hi: number, lo: number, walk: Walk): void {
-    const tag = space.tag;
+    const words = this.words;
     const pageShift = walk.pageShift;
-    let slot;
-    if (pageShift === 12) {
-      slot = this.slot4K(space.seed, hi, lo);
-      this.words[slot | TAG] = tag | SIZE_4K;
-    } else if (pageShift === 21) {
-      space.largePages |= HAS_2M;
-      slot = this.slot2M(space.seed, hi, lo);
-      this.words[slot | TAG] = tag | SIZE_2M;
-    } else {
-      space.largePages |= HAS_1G;
-      slot = this.slot1G(space.seed, hi);
-      this.words[slot | TAG] = tag | SIZE_1G;
-    }
-    this.words[slot | HI] = hi;
-    this.words[slot | PAGE] = pageShift === 30 ? 0 : lo >>> pageShift;
-    this.words[slot | GRANTED] = walk.granted;
-    this.words[slot | OUT_HI] = walk.outHi;
-    this.words[slot | OUT_LO] = walk.outLo & ~((1 << pageShift) - 1);
-    this.words[slot | PAGE_SHIFT] = pageShift;
+    const offset = (1 << pageShift) - 1;
+    if (pageShift !== 12) space.largePages |= pageShift === 21 ? HAS_2M : HAS_1G;
+    const page = lo & ~offset;
+    const slot = this.slot(space.tag, hi, page, pageShift);
+    words[slot] = regionOf(hi, page);
+    words[slot | KEY] = keyOf(space.tag, page, pageShift);
+    words[slot | RIGHTS] = (walk.outHi << 6) | walk.granted;
+    words[slot | OUT_LO] = walk.outLo & ~offset;
   }
 
   /**
    * Drops the pages of any size that overlap 2^order 4 KiB pages at an aligned address.
-   * @param order at most 9: one 2 MiB page is not crossed
+   * @param order at most 9: no 2 MiB border is crossed
    */
   drop(space: AddressSpace, hi: number, lo: number, order: number): void {
-    const tag = space.tag;
     const end = lo + (1 << (12 + order));
-    for (let page = lo; page < end; page += 0x1000) {
-      this.dropEntry(this.slot4K(space.seed, hi, page), hi, page >>> 12, tag | SIZE_4K);
-    }
-    if ((space.largePages & HAS_2M) !== 0) {
-      this.dropEntry(this.slot2M(space.seed, hi, lo), hi, lo >>> 21, tag | SIZE_2M);
-    }
-    if ((space.largePages & HAS_1G) !== 0) {
-      this.dropEntry(this.slot1G(space.seed, hi), hi, 0, tag | SIZE_1G);
-    }
+    for (let page = lo; page < end; page += 0x1000) this.dropPage(space.tag, hi, page, 12);
+    if ((space.largePages & HAS_2M) !== 0) this.dropPage(space.tag, hi, lo, 21);
+    if ((space.largePages & HAS_1G) !== 0) this.dropPage(space.tag, hi, lo, 30);
   }
 
   /** Drops everything; needed only when tags are used again. */
@@ -126,30 +99,57 @@ export class Iotlb {
     this.words.fill(0);
   }
 
-  private matches(slot: number, hi: number, page: number, tag: number, need: number): boolean {
+  private answerPage(
+    tag: number,
+    hi: number,
+    lo: number,
+    need: number,
+    pageShift: number,
+    request: DmaRequest,
+  ): boolean {
     const words = this.words;
-    return (
-      ((words[slot]! ^ hi) |
-        (words[slot | PAGE]! ^ page) |
-        (words[slot | TAG]! ^ tag) |
-        (need & ~words[slot | GRANTED]!)) ===
-      0
-    );
+    const offset = (1 << pageShift) - 1;
+    const page = lo & ~offset;
+    const slot = this.slot(tag, hi, page, pageShift);
+    const rights = words[slot | RIGHTS]!;
+    if (
+      words[slot] !== regionOf(hi, page) ||
+      words[slot | KEY] !== keyOf(tag, page, pageShift) ||
+      rights === 0 ||
+      (need & ~rights) !== 0
+    ) {
+      return false;
+    }
+    request.outHi = rights >>> 6;
+    request.outLo = words[slot | OUT_LO]! | (lo & offset);
+    request.pageShift = pageShift;
+    request.granted = rights & 0x3f;
+    return true;
   }
 
-  private dropEntry(slot: number, hi: number, page: number, tag: number): void {
-    if (this.matches(slot, hi, page, tag, 0)) this.words[slot | TAG] = 0;
+  private dropPage(tag: number, hi: number, lo: number, pageShift: number): void {
+    const words = this.words;
+    const page = lo & -(1 << pageShift);
+    const slot = this.slot(tag, hi, page, pageShift);
+    if (words[slot] === regionOf(hi, page) && words[slot | KEY] === keyOf(tag, page, pageShift)) {
+      words[slot | RIGHTS] = 0;
+    }
   }
 
-  private slot4K(seed: number, hi: number, lo: number): number {
-    return (((lo >>> 12) ^ spread(hi, lo) ^ seed) & this.mask) << ENTRY_SHIFT;
+  /** First word of the entry for a page. Pages of a contiguous 32 MiB (1 GiB, large) never meet. */
+  private slot(tag: number, hi: number, page: number, pageShift: number): number {
+    const region = pageShift === 12 ? regionOf(hi, page) : hi << 5;
+    const spread = Math.imul(region ^ (tag >>> 1), 0x9e37_79b1) >>> 12;
+    return (((page >>> pageShift) ^ spread) & this.mask) << 2;
   }
+}
 
-  private slot2M(seed: number, hi: number, lo: number): number {
-    return (((lo >>> 21) ^ spread(hi, 0) ^ seed) & this.mask) << ENTRY_SHIFT;
-  }
+/** Bits 56:25 of an address. */
+function regionOf(hi: number, lo: number): number {
+  return (hi << 5) | (lo >>> 25);
+}
 
-  private slot1G(seed: number, hi: number): number {
-    return ((spread(hi, 0) ^ ~seed) & this.mask) << ENTRY_SHIFT;
-  }
+function keyOf(tag: number, lo: number, pageShift: number): number {
+  const size = pageShift === 12 ? 0 : pageShift === 21 ? SIZE_2M : SIZE_1G;
+  return tag | ((lo >>> 10) & 0x7ffc) | size;
 }

@@ -3,11 +3,11 @@ import type { DmaRequest } from "@viommu/plugin";
 import { CONTEXT_ENTRY, FaultReason, reservedMask, ROOT_ENTRY } from "@viommu/vtd-spec";
 import { TranslationType } from "@viommu/vtd-spec";
 import type { Capabilities } from "@viommu/vtd-spec";
+import { OWN_WAY, passThroughLayout } from "./address-space.ts";
 import type { AddressSpace, SpaceLayout } from "./address-space.ts";
-import { passThroughLayout } from "./address-space.ts";
 import { inputWidth, isWidthSupported, levelsOf } from "./address-width.ts";
-import { OWN_WAY } from "./context-cache.ts";
 import type { ContextCache } from "./context-cache.ts";
+import type { Counters } from "./counters.ts";
 import type { Found, RequestLookup } from "./lookup.ts";
 import { anyReserved } from "./reserved-masks.ts";
 import type { TableReader } from "./table-reader.ts";
@@ -27,6 +27,7 @@ export interface LegacyLookupOptions {
   readonly passThrough: Walker;
   /** The space of translated requests. */
   readonly host: AddressSpace;
+  readonly counters: Counters;
 }
 
 /** Legacy mode: root table, context table, domain (VT-d 3.4.2; order of checks: 7.1.3). */
@@ -52,8 +53,8 @@ export class LegacyLookup implements RequestLookup {
 
   lookup(request: DmaRequest, found: Found): number {
     if (request.pasid !== NO_PASID) return FaultReason.PASID_IN_LEGACY;
-    const known = this.options.contexts.find(request.sourceId & 0xffff, OWN_WAY);
-    if (known === undefined) return this.fetch(request, found);
+    const known = this.options.contexts.find(request.sourceId & 0xffff);
+    if (known === null) return this.fetch(request, found);
     found.space = known.space;
     found.suppressed = known.suppressed;
     return this.checkAddressType(request, known.deviceTlb, found);
@@ -61,8 +62,9 @@ export class LegacyLookup implements RequestLookup {
 
   /** Reads root entry and context entry. */
   private fetch(request: DmaRequest, found: Found): number {
-    const { reader } = this.options;
+    const { counters, reader } = this.options;
     const words = reader.words;
+    if (found.effects) counters.contextFetches += 1;
 
     const bus = (request.sourceId >>> 8) & 0xff;
     if (!reader.read(this.rootHi, this.rootLo | (bus << 4), 4)) return FaultReason.ROOT_ACCESS;
@@ -94,13 +96,15 @@ export class LegacyLookup implements RequestLookup {
     }
     const layout =
       type === TranslationType.PASS_THROUGH ? this.passThrough() : this.secondStage(aw);
-    const attachment = {
+    const route = {
+      domainId,
+      pasid: NO_PASID,
+      layout,
       sourceId: request.sourceId & 0xffff,
       way: OWN_WAY,
       suppressed: found.suppressed,
       deviceTlb,
     };
-    const route = { domainId, pasid: NO_PASID, layout, attachment };
     found.space = contexts.connect(route, found.effects);
     return this.checkAddressType(request, deviceTlb, found);
   }

@@ -1,12 +1,9 @@
-import { ENTRY_SHIFT, spread } from "./iotlb.ts";
 import type { Space } from "./walk.ts";
 
-const HI = 0;
-const REGION = 1;
-const TAG = 2;
-const GRANTED = 3;
-const TABLE_HI = 4;
-const TABLE_LO = 5;
+/** Words of an entry, from its first one; an entry has four. */
+const KEY = 1;
+const TABLE_HI = 2;
+const TABLE_LO = 3;
 
 /**
  * The paging-structure cache (VT-d 6.2.5): where the last-level table for a 2 MiB region lies, and
@@ -16,25 +13,26 @@ const TABLE_LO = 5;
  * It is only ever a short cut to a success: a walk that fails from here is done again from the top.
  */
 export class PagingStructureCache {
-  /** Entries of eight words; walkers read the rights left (3) and the table's address (4, 5). */
+  /**
+   * Entries as in the IOTLB: bits of the address from 25 up; tag and bits 24:21; `hi` of the table;
+   * its `lo` (29:12) and the rights (11:0).
+   */
   readonly words: Int32Array;
   private readonly mask: number;
 
   /** @param slots number of entries, a power of two */
   constructor(slots: number) {
-    this.words = new Int32Array(slots << ENTRY_SHIFT);
+    this.words = new Int32Array(slots << 2);
     this.mask = slots - 1;
   }
 
   /** First word of the entry for an address, or -1. */
   find(space: Space, hi: number, lo: number): number {
+    const { tag } = space;
+    const slot = this.slot(tag, hi, lo);
     const words = this.words;
-    const slot = this.slot(space.seed, hi, lo);
-    const differs =
-      (words[slot]! ^ hi) |
-      (words[slot | REGION]! ^ (lo >>> 21)) |
-      (words[slot | TAG]! ^ space.tag);
-    return differs === 0 ? slot : -1;
+    if (words[slot] !== ((hi << 5) | (lo >>> 25))) return -1;
+    return words[slot | KEY] === (tag | ((lo >>> 21) & 0xf)) && tag !== 0 ? slot : -1;
   }
 
   /** Caches where the table for an address lies, and the rights left by the levels above. */
@@ -44,22 +42,20 @@ export class PagingStructureCache {
     lo: number,
     tableHi: number,
     tableLo: number,
-    granted: number,
+    rights: number,
   ): void {
     const words = this.words;
-    const slot = this.slot(space.seed, hi, lo);
-    words[slot | HI] = hi;
-    words[slot | REGION] = lo >>> 21;
-    words[slot | TAG] = space.tag;
-    words[slot | GRANTED] = granted;
+    const slot = this.slot(space.tag, hi, lo);
+    words[slot] = (hi << 5) | (lo >>> 25);
+    words[slot | KEY] = space.tag | ((lo >>> 21) & 0xf);
     words[slot | TABLE_HI] = tableHi;
-    words[slot | TABLE_LO] = tableLo;
+    words[slot | TABLE_LO] = tableLo | rights;
   }
 
   /** Drops the entry for the 2 MiB region of an address. */
   drop(space: Space, hi: number, lo: number): void {
     const slot = this.find(space, hi, lo);
-    if (slot >= 0) this.words[slot | TAG] = 0;
+    if (slot >= 0) this.words[slot | KEY] = 0;
   }
 
   /** Drops everything; needed only when tags are used again. */
@@ -67,7 +63,8 @@ export class PagingStructureCache {
     this.words.fill(0);
   }
 
-  private slot(seed: number, hi: number, lo: number): number {
-    return (((lo >>> 21) ^ spread(hi, 0) ^ seed) & this.mask) << ENTRY_SHIFT;
+  private slot(tag: number, hi: number, lo: number): number {
+    const spread = Math.imul((hi << 5) ^ (tag >>> 1), 0x9e37_79b1) >>> 12;
+    return (((lo >>> 21) ^ spread) & this.mask) << 2;
   }
 }

@@ -12,6 +12,7 @@ const PS = 1 << 7;
 const SNP = 1 << 11;
 
 // constants of this module are known to the compiler, imported ones are loaded each time
+const PAGE = 0x3fff_f000;
 const WRITE = Access.WRITE;
 const RIGHTS = Access.READ | Access.WRITE;
 const SNOOP = Access.SNOOP;
@@ -86,9 +87,9 @@ export class SecondStageWalker implements Walker {
       if (slot >= 0) {
         const words = this.cache.words;
         level = 1;
-        granted = words[slot | 3]!;
-        tableHi = words[slot | 4]!;
-        tableLo = words[slot | 5]!;
+        tableHi = words[slot | 2]!;
+        tableLo = words[slot | 3]! & PAGE;
+        granted = words[slot | 3]! & RIGHTS;
       }
     }
     const first = level;
@@ -140,7 +141,7 @@ export class SecondStageWalker implements Walker {
         tableHi = nextHi;
         chunk = chunks[nextHi];
       }
-      tableLo = low & 0x3fff_f000;
+      tableLo = low & PAGE;
       level -= 1;
       if (level === 1 && walk.effects) this.cache.fill(space, hi, lo, tableHi, tableLo, granted);
     }

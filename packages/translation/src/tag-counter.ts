@@ -1,7 +1,6 @@
-/** Tags are multiples of 4: the IOTLB marks page sizes in the bits below. */
-const STEP = 4;
-/** The largest one that is a small integer in every JavaScript engine. */
-const LAST = 0x3fff_fffc;
+/** Tags lie above bit 14: the IOTLB has address bits and a page size below. */
+const TAG_SHIFT = 15;
+const LAST = 0x1_ffff;
 
 /**
  * Gives out the tags under which the caches know an address space. A new tag makes everything that
@@ -10,7 +9,7 @@ const LAST = 0x3fff_fffc;
 export class TagCounter {
   private last: number;
 
-  /** @param last the tag before the first one given out; not 0 only in tests of the wrap */
+  /** @param last number of tags given out before; not 0 only in tests of the wrap */
   constructor(last = 0) {
     this.last = last;
   }
@@ -25,9 +24,9 @@ export class TagCounter {
     this.last = 0;
   }
 
-  /** A tag that nothing is cached under; never 0. */
+  /** A tag that nothing is cached under: 17 bits, not all 0, from bit 15 up. */
   next(): number {
-    this.last += STEP;
-    return this.last;
+    this.last += 1;
+    return this.last << TAG_SHIFT;
   }
 }

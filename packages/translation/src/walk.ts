@@ -1,9 +1,7 @@
 /** What walkers and caches see of an address space. */
 export interface Space {
-  /** Names the space in the caches; replaced to invalidate all of it at once. A multiple of 4. */
+  /** Names the space in the caches: bits 31:15. Replaced to invalidate all of it at once. */
   readonly tag: number;
-  /** Spreads the entries of different spaces over the caches. */
-  readonly seed: number;
   /** Input addresses with `hi >>> inputShift` other than 0 are beyond the width. */
   readonly inputShift: number;
   /** Top table and number of levels; 0 where the walker uses none. */

@@ -1,0 +1,205 @@
+import { Access, AddressType, DmaResult, NO_PASID } from "@viommu/plugin";
+import type { DmaRequest } from "@viommu/plugin";
+import { FaultReason } from "@viommu/vtd-spec";
+import type { Capabilities } from "@viommu/vtd-spec";
+import type { AddressSpace } from "./address-space.ts";
+import type { ContextCache } from "./context-cache.ts";
+import type { Counters } from "./counters.ts";
+import { isInterruptAddress, touchesInterruptRange } from "./interrupt-range.ts";
+import { isCacheable } from "./iotlb.ts";
+import type { Iotlb } from "./iotlb.ts";
+import { Found } from "./lookup.ts";
+import type { RequestLookup } from "./lookup.ts";
+import type { ProtectedMemory } from "./protected-memory.ts";
+import { isRecoverable } from "./translation-request.ts";
+import { Walk } from "./walk.ts";
+
+// constants of this module are known to the compiler, imported ones are loaded each time
+const RIGHTS = Access.READ | Access.WRITE;
+const WITHOUT_PASID: number = NO_PASID;
+const UNTRANSLATED: number = AddressType.UNTRANSLATED;
+
+/** What a resolver works with. */
+export interface ResolverOptions {
+  readonly capabilities: Capabilities;
+  readonly iotlb: Iotlb;
+  readonly contexts: ContextCache;
+  readonly protectedMemory: ProtectedMemory;
+  readonly counters: Counters;
+  /** The space of all requests while remapping is off. */
+  readonly disabled: AddressSpace;
+  readonly lookup: RequestLookup;
+}
+
+/**
+ * Answers requests of every kind: those that the hit path of the engine leaves, and probes. It
+ * reports nothing.
+ */
+export class Resolver {
+  /** Remapping is on (GSTS.TES). */
+  enabled = false;
+  /** How spaces are found in the present table mode. */
+  lookup: RequestLookup;
+  /** The last answer came out of the IOTLB. */
+  hit = false;
+  /** FPD was set on the way of the last request: a qualified fault is not recorded. */
+  get suppressed(): boolean {
+    return this.found.suppressed;
+  }
+  private readonly capabilities: Capabilities;
+  private readonly iotlb: Iotlb;
+  private readonly contexts: ContextCache;
+  private readonly protectedMemory: ProtectedMemory;
+  private readonly counters: Counters;
+  private readonly disabled: AddressSpace;
+  private readonly found: Found;
+  private readonly walk = new Walk();
+  /** Rights that a zero-length read needs (VT-d 3.14). */
+  private readonly zeroLengthNeed: number;
+
+  constructor(options: ResolverOptions) {
+    this.capabilities = options.capabilities;
+    this.iotlb = options.iotlb;
+    this.contexts = options.contexts;
+    this.protectedMemory = options.protectedMemory;
+    this.counters = options.counters;
+    this.disabled = options.disabled;
+    this.lookup = options.lookup;
+    this.found = new Found(options.disabled);
+    this.zeroLengthNeed = options.capabilities.ZLR !== 0 ? 0 : Access.READ;
+  }
+
+  /** Answers a request as `DmaRemapper.translate` does; without `effects` as `probe`. */
+  resolve(request: DmaRequest, effects: boolean): number {
+    this.hit = false;
+    this.walk.effects = effects;
+    this.found.effects = effects;
+    this.found.suppressed = false;
+    if (request.addressType !== UNTRANSLATED) return this.deviceTlb(request);
+    if (!this.enabled) return this.translateIn(this.disabled, request); // 3.1: a PASID is ignored
+    if (request.pasid !== WITHOUT_PASID) return this.lookUp(request);
+    const hi = request.hi | 0;
+    const lo = request.lo | 0;
+    if (hi === 3 && lo >>> 20 === 0x3ee) return this.interruptRange(request);
+    const own = this.contexts.find(request.sourceId & 0xffff);
+    if (own === null) return this.lookUp(request);
+    this.found.suppressed = own.suppressed;
+    return this.translateIn(own.space, request);
+  }
+
+  private lookUp(request: DmaRequest): number {
+    const reason = this.lookup.lookup(request, this.found);
+    return reason !== 0 ? reason : this.translateIn(this.found.space, request);
+  }
+
+  /** Answers out of the IOTLB or by a walk. */
+  private translateIn(space: AddressSpace, request: DmaRequest): number {
+    let need = request.access & RIGHTS;
+    if (need === 0) need = this.zeroLengthNeed;
+    if (this.iotlb.answer(space, request, need)) {
+      this.hit = true;
+      return 0;
+    }
+    const walk = this.walk;
+    const reason = this.walkIn(space, request, need);
+    if (reason !== 0) return reason;
+    if (this.protectedMemory.touches(walk.outHi, walk.outLo, 12)) return DmaResult.ABORTED;
+    this.give(space, request);
+    return 0;
+  }
+
+  private walkIn(space: AddressSpace, request: DmaRequest, need: number): number {
+    if (this.walk.effects) this.counters.walks += 1;
+    return space.walker.walk(space, request.hi, request.lo, need, this.walk);
+  }
+
+  /** Answers with the result of a walk, and caches it. */
+  private give(space: AddressSpace, request: DmaRequest): void {
+    const walk = this.walk;
+    const hi = request.hi | 0;
+    const lo = request.lo | 0;
+    if (walk.pageShift !== 12 && this.isSpecial(hi, lo)) walk.pageShift = 12;
+    request.outHi = walk.outHi;
+    request.outLo = walk.outLo;
+    request.pageShift = walk.pageShift;
+    request.granted = walk.granted;
+    if (!walk.effects || !isCacheable(hi)) return;
+    // the hit path doesn't look at the address: what it must not answer is not cached
+    if (isInterruptAddress(hi, lo)) return;
+    if (this.protectedMemory.touches(walk.outHi, walk.outLo, 12)) return;
+    if (space.place < 0) space.scope!.noteFilled(space);
+    this.iotlb.fill(space, hi, lo, walk);
+  }
+
+  /** Whether the answer of the walk does not hold for all of a large page. */
+  private isSpecial(hi: number, lo: number): boolean {
+    const { outHi, outLo, pageShift } = this.walk;
+    return (
+      touchesInterruptRange(hi, lo, pageShift) ||
+      touchesInterruptRange(outHi, outLo, pageShift) ||
+      this.protectedMemory.touches(outHi, outLo, pageShift)
+    );
+  }
+
+  /**
+   * A request without PASID to FEEx_xxxxh that is no interrupt (VT-d 3.15): a zero-length read
+   * completes, everything else is blocked.
+   */
+  private interruptRange(request: DmaRequest): number {
+    if ((request.access & RIGHTS) !== 0) return FaultReason.IR_MALFORMED;
+    request.outHi = request.hi;
+    request.outLo = request.lo;
+    request.pageShift = 12;
+    request.granted = Access.BYPASS;
+    return 0;
+  }
+
+  /** Translation requests and translated requests (VT-d 4.2). */
+  private deviceTlb(request: DmaRequest): number {
+    // VT-d 4.2.1: unsupported requests, but no faults
+    if (!this.enabled || request.addressType > AddressType.TRANSLATED) return DmaResult.ABORTED;
+    const reason = this.lookup.lookup(request, this.found);
+    if (request.addressType === AddressType.TRANSLATION_REQUEST) {
+      return this.translationRequest(request, reason);
+    }
+    return reason !== 0 ? reason : this.translateIn(this.found.space, request);
+  }
+
+  /** VT-d 4.2.3; `reason` is what the look-up of the space gave. */
+  private translationRequest(request: DmaRequest, reason: number): number {
+    const { found, walk } = this;
+    if (reason === 0) {
+      if (request.pasid === NO_PASID && isInterruptAddress(request.hi, request.lo)) {
+        return this.translationOfInterruptRange(request);
+      }
+      // the completion tells the rights that the tables give now, not those in a cache
+      walk.full = true;
+      reason = this.walkIn(found.space, request, 0);
+      walk.full = false;
+    }
+    if (reason === 0) this.give(found.space, request);
+    else if (isRecoverable(reason)) noRights(request);
+    else return reason;
+    if (this.isReadOnly(request)) request.granted &= ~Access.WRITE;
+    return 0;
+  }
+
+  /** Conditions S.1 and S.2 (VT-d 7.1.3): an MSI may only be written, and only untranslated. */
+  private translationOfInterruptRange(request: DmaRequest): number {
+    noRights(request);
+    if (!this.isReadOnly(request)) request.granted = Access.WRITE | Access.BYPASS;
+    return 0;
+  }
+
+  /** Flag NW of a translation request: write permission is not asked for. */
+  private isReadOnly(request: DmaRequest): boolean {
+    return (request.access & Access.WRITE) === 0 && this.capabilities.NWFS !== 0;
+  }
+}
+
+function noRights(request: DmaRequest): void {
+  request.outHi = 0;
+  request.outLo = 0;
+  request.pageShift = 12;
+  request.granted = 0;
+}
