@@ -3,13 +3,13 @@
  */
 
 /** PASID value, bits 123:104. */
-export const RECORD_PASID = 0xf_ffffn << 104n;
+export const RECORD_PASID: bigint = 0xf_ffffn << 104n;
 /** PASID present. */
-export const RECORD_PP = 1n << 95n;
+export const RECORD_PP: bigint = 1n << 95n;
 /** Fault reason, bits 103:96. */
-export const RECORD_REASON = 0xffn << 96n;
+export const RECORD_REASON: bigint = 0xffn << 96n;
 /** F: the record is valid. */
-export const RECORD_F = 1n << 127n;
+export const RECORD_F: bigint = 1n << 127n;
 
 /** The fault reason in a record. */
 export function reasonOf(record: bigint): number {
