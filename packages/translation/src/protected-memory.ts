@@ -25,6 +25,10 @@ export class ProtectedMemory {
 
   /** Whether the naturally aligned range of 2^pageShift bytes around an address is touched. */
   touches(hi: number, lo: number, pageShift: number): boolean {
+    return this.ranges.length !== 0 && this.anyTouches(hi, lo, pageShift);
+  }
+
+  private anyTouches(hi: number, lo: number, pageShift: number): boolean {
     const offset = (1 << pageShift) - 1;
     const first = lo & ~offset;
     const last = lo | offset;

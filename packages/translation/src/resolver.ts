@@ -16,7 +16,6 @@ import { Walk } from "./walk.ts";
 
 // constants of this module are known to the compiler, imported ones are loaded each time
 const RIGHTS = Access.READ | Access.WRITE;
-const WITHOUT_PASID: number = NO_PASID;
 const UNTRANSLATED: number = AddressType.UNTRANSLATED;
 
 /** What a resolver works with. */
@@ -43,9 +42,7 @@ export class Resolver {
   /** The last answer came out of the IOTLB. */
   hit = false;
   /** FPD was set on the way of the last request: a qualified fault is not recorded. */
-  get suppressed(): boolean {
-    return this.found.suppressed;
-  }
+  suppressed = false;
   private readonly capabilities: Capabilities;
   private readonly iotlb: Iotlb;
   private readonly contexts: ContextCache;
@@ -73,44 +70,75 @@ export class Resolver {
   resolve(request: DmaRequest, effects: boolean): number {
     this.hit = false;
     this.walk.effects = effects;
-    this.found.effects = effects;
-    this.found.suppressed = false;
-    if (request.addressType !== UNTRANSLATED) return this.deviceTlb(request);
-    if (!this.enabled) return this.translateIn(this.disabled, request); // 3.1: a PASID is ignored
-    if (request.pasid !== WITHOUT_PASID) return this.lookUp(request);
-    const hi = request.hi | 0;
-    const lo = request.lo | 0;
-    if (hi === 3 && lo >>> 20 === 0x3ee) return this.interruptRange(request);
     const own = this.contexts.find(request.sourceId & 0xffff);
-    if (own === null) return this.lookUp(request);
-    this.found.suppressed = own.suppressed;
-    return this.translateIn(own.space, request);
+    if (
+      own === null ||
+      !this.enabled ||
+      (request.addressType | (request.pasid + 1)) !== 0 ||
+      isInterruptAddress(request.hi, request.lo)
+    ) {
+      return this.resolveSpecial(request, effects);
+    }
+    const space = own.space;
+    const need = request.access & RIGHTS;
+    this.suppressed = own.suppressed;
+    if (need === 0 || !effects) return this.translateIn(space, request);
+    // the hit path has looked for a 4 KiB page
+    if (space.largePages !== 0 && this.iotlb.answerLarge(space, request, need)) {
+      this.hit = true;
+      return 0;
+    }
+    return this.walkIn(space, request, need);
   }
 
-  private lookUp(request: DmaRequest): number {
-    const reason = this.lookup.lookup(request, this.found);
-    return reason !== 0 ? reason : this.translateIn(this.found.space, request);
+  /** Requests with a cached way of their own, and without anything particular, are done already. */
+  private resolveSpecial(request: DmaRequest, effects: boolean): number {
+    const found = this.found;
+    found.effects = effects;
+    found.suppressed = false;
+    this.suppressed = false;
+    const type = request.addressType;
+    if (!this.enabled) {
+      // VT-d 4.2.1: other address types are blocked; 3.1: a PASID is ignored
+      return type === UNTRANSLATED ? this.translateIn(this.disabled, request) : DmaResult.ABORTED;
+    }
+    // VT-d 4.2.1: a reserved type is an unsupported request, but no fault
+    if (type > AddressType.TRANSLATED) return DmaResult.ABORTED;
+    const hasPasid = request.pasid !== NO_PASID;
+    const toInterruptRange = !hasPasid && isInterruptAddress(request.hi, request.lo);
+    if (toInterruptRange && type === UNTRANSLATED) return this.interruptRange(request);
+
+    const reason = this.lookup.lookup(request, found);
+    this.suppressed = found.suppressed;
+    if (type === AddressType.TRANSLATION_REQUEST) {
+      return this.translationRequest(request, reason, toInterruptRange);
+    }
+    return reason !== 0 ? reason : this.translateIn(found.space, request);
   }
 
   /** Answers out of the IOTLB or by a walk. */
   private translateIn(space: AddressSpace, request: DmaRequest): number {
     let need = request.access & RIGHTS;
-    if (need === 0) need = this.zeroLengthNeed;
+    if (request.addressType === AddressType.TRANSLATED) need = 0;
+    else if (need === 0) need = this.zeroLengthNeed;
     if (this.iotlb.answer(space, request, need)) {
       this.hit = true;
       return 0;
     }
+    return this.walkIn(space, request, need);
+  }
+
+  /** Answers by a walk. */
+  private walkIn(space: AddressSpace, request: DmaRequest, need: number): number {
     const walk = this.walk;
-    const reason = this.walkIn(space, request, need);
+    const hi = request.hi | 0;
+    const lo = request.lo | 0;
+    if (walk.effects) this.counters.walks += 1;
+    const reason = space.walker.walk(space, hi, lo, need, walk);
     if (reason !== 0) return reason;
     if (this.protectedMemory.touches(walk.outHi, walk.outLo, 12)) return DmaResult.ABORTED;
     this.give(space, request);
     return 0;
-  }
-
-  private walkIn(space: AddressSpace, request: DmaRequest, need: number): number {
-    if (this.walk.effects) this.counters.walks += 1;
-    return space.walker.walk(space, request.hi, request.lo, need, this.walk);
   }
 
   /** Answers with the result of a walk, and caches it. */
@@ -154,27 +182,19 @@ export class Resolver {
     return 0;
   }
 
-  /** Translation requests and translated requests (VT-d 4.2). */
-  private deviceTlb(request: DmaRequest): number {
-    // VT-d 4.2.1: unsupported requests, but no faults
-    if (!this.enabled || request.addressType > AddressType.TRANSLATED) return DmaResult.ABORTED;
-    const reason = this.lookup.lookup(request, this.found);
-    if (request.addressType === AddressType.TRANSLATION_REQUEST) {
-      return this.translationRequest(request, reason);
-    }
-    return reason !== 0 ? reason : this.translateIn(this.found.space, request);
-  }
-
   /** VT-d 4.2.3; `reason` is what the look-up of the space gave. */
-  private translationRequest(request: DmaRequest, reason: number): number {
+  private translationRequest(
+    request: DmaRequest,
+    reason: number,
+    toInterruptRange: boolean,
+  ): number {
     const { found, walk } = this;
+    if (reason === 0 && toInterruptRange) return this.translationOfInterruptRange(request);
     if (reason === 0) {
-      if (request.pasid === NO_PASID && isInterruptAddress(request.hi, request.lo)) {
-        return this.translationOfInterruptRange(request);
-      }
       // the completion tells the rights that the tables give now, not those in a cache
       walk.full = true;
-      reason = this.walkIn(found.space, request, 0);
+      if (walk.effects) this.counters.walks += 1;
+      reason = found.space.walker.walk(found.space, request.hi, request.lo, 0, walk);
       walk.full = false;
     }
     if (reason === 0) this.give(found.space, request);
