@@ -133,12 +133,22 @@ export class Resolver {
     const walk = this.walk;
     const hi = request.hi | 0;
     const lo = request.lo | 0;
-    if (walk.effects) this.counters.walks += 1;
+    this.beginWalk(space);
     const reason = space.walker.walk(space, hi, lo, need, walk);
     if (reason !== 0) return reason;
     if (this.protectedMemory.touches(walk.outHi, walk.outLo, 12)) return DmaResult.ABORTED;
     this.give(space, request);
     return 0;
+  }
+
+  /**
+   * Before a walk: it may fill the paging-structure cache and then fail, and the next invalidation
+   * has to find the space all the same.
+   */
+  private beginWalk(space: AddressSpace): void {
+    if (!this.walk.effects) return;
+    this.counters.walks += 1;
+    if (space.place < 0) space.scope!.noteFilled(space);
   }
 
   /** Answers with the result of a walk, and caches it. */
@@ -155,7 +165,6 @@ export class Resolver {
     // the hit path doesn't look at the address: what it must not answer is not cached
     if (isInterruptAddress(hi, lo)) return;
     if (this.protectedMemory.touches(walk.outHi, walk.outLo, 12)) return;
-    if (space.place < 0) space.scope!.noteFilled(space);
     this.iotlb.fill(space, hi, lo, walk);
   }
 
@@ -193,7 +202,10 @@ export class Resolver {
     if (reason === 0) {
       // the completion tells the rights that the tables give now, not those in a cache
       walk.full = true;
-      if (walk.effects) this.counters.walks += 1;
+      if (walk.effects) {
+        this.counters.walks += 1;
+        // before the walk: it may fill the paging-structure cache, and then fail
+      }
       reason = found.space.walker.walk(found.space, request.hi, request.lo, 0, walk);
       walk.full = false;
     }

@@ -61,6 +61,7 @@ export class SecondStageWalker implements Walker {
   private readonly reservedHigh: number;
   private readonly reservedUpper: number;
   private readonly reservedTable: number;
+  private readonly reservedPage: number;
 
   constructor(options: SecondStageOptions) {
     this.memory = options.memory;
@@ -71,6 +72,7 @@ export class SecondStageWalker implements Walker {
     this.reservedHigh = options.masks.high;
     this.reservedUpper = options.masks.upper;
     this.reservedTable = options.masks.table;
+    this.reservedPage = options.masks.page4K;
     this.reasons = options.reasons;
   }
 
@@ -78,25 +80,45 @@ export class SecondStageWalker implements Walker {
     hi |= 0;
     lo |= 0;
     if (hi >>> space.inputShift !== 0) return this.reasons.width;
-    let level = space.levels;
+    if (!walk.full) {
+      const slot = this.cache.find(space, hi, lo);
+      if (slot >= 0 && this.shortCut(slot, lo, need, walk)) return 0;
+    }
+    return this.walkFully(space, hi, lo, need, walk);
+  }
+
+  /**
+   * Finishes a walk from a cached last-level table. False when the page can't be given just like
+   * that: what stands against it is found by a full walk, so that a fault is never out of a cache.
+   */
+  private shortCut(slot: number, lo: number, need: number, walk: Walk): boolean {
+    const table = this.cache.words[slot | 3]!;
+    const chunk = this.memory.chunks[this.cache.words[slot | 2]!];
+    const word = ((table & PAGE) >>> 2) | ((lo >>> 11) & 0x3fe);
+    if (chunk === undefined || (word | 1) >= chunk.length) return false;
+    const low = chunk[word]!;
+    const high = chunk[word | 1]!;
+    const granted = low & table & RIGHTS;
+    if (granted === 0 || (need & ~granted) !== 0) return false;
+    if (((low & this.reservedPage) | (high & this.reservedHigh)) !== 0) return false;
+    if (this.shared && chunk[word] !== low) return false;
+    const outHi = ((high & 0xf_ffff) << 2) | (low >>> 30);
+    const outLo = (low & PAGE) | (lo & 0xfff);
+    if (isInterruptAddress(outHi, outLo)) return false;
+    walk.outHi = outHi;
+    walk.outLo = outLo;
+    walk.pageShift = 12;
+    walk.granted = granted | ((low & SNP) !== 0 ? SNOOP : 0);
+    return true;
+  }
+
+  private walkFully(space: Space, hi: number, lo: number, need: number, walk: Walk): number {
     let tableHi = space.rootHi;
     let tableLo = space.rootLo;
     let granted = RIGHTS;
-    if (!walk.full) {
-      const slot = this.cache.find(space, hi, lo);
-      if (slot >= 0) {
-        const words = this.cache.words;
-        level = 1;
-        tableHi = words[slot | 2]!;
-        tableLo = words[slot | 3]! & PAGE;
-        granted = words[slot | 3]! & RIGHTS;
-      }
-    }
-    const first = level;
     const chunks = this.memory.chunks;
     let chunk = chunks[tableHi];
-    let reason: number;
-    for (;;) {
+    for (let level = space.levels; ; level -= 1) {
       const index = level > 2 ? hi >>> (9 * level - 27) : lo >>> (9 * level + 3);
       const word = (tableLo >>> 2) | ((index & 0x1ff) << 1);
       let low = 0;
@@ -112,48 +134,29 @@ export class SecondStageWalker implements Walker {
       ) {
         // no plain memory, or another processor writes the entry just now
         if (!this.reader.read(tableHi, word << 2, 2)) {
-          reason = level === space.levels ? this.reasons.rootAccess : this.reasons.entryAccess;
-          break;
+          return level === space.levels ? this.reasons.rootAccess : this.reasons.entryAccess;
         }
         low = this.reader.words[0]!;
         high = this.reader.words[1]!;
       }
       // VT-d 7.1.3: permissions first, reserved bits only where one of R and W is set
       granted &= low;
-      if (granted === 0 || (need & ~granted) !== 0) {
-        reason = this.denied(need, granted);
-        break;
-      }
-      if ((high & this.reservedHigh) !== 0) {
-        reason = this.reasons.reserved;
-        break;
-      }
+      if (granted === 0 || (need & ~granted) !== 0) return this.denied(need, granted);
+      if ((high & this.reservedHigh) !== 0) return this.reasons.reserved;
       const nextHi = ((high & 0xf_ffff) << 2) | (low >>> 30);
       if (level === 1 || ((low & PS) !== 0 && level < 4)) {
-        reason = this.leaf(level, nextHi, low, lo, granted, walk);
-        break;
+        return this.leaf(level, nextHi, low, lo, granted, walk);
       }
       if ((low & (level > 3 ? this.reservedUpper : this.reservedTable)) !== 0) {
-        reason = this.reasons.reserved;
-        break;
+        return this.reasons.reserved;
       }
       if (nextHi !== tableHi) {
         tableHi = nextHi;
         chunk = chunks[nextHi];
       }
       tableLo = low & PAGE;
-      level -= 1;
-      if (level === 1 && walk.effects) this.cache.fill(space, hi, lo, tableHi, tableLo, granted);
+      if (level === 2 && walk.effects) this.cache.fill(space, hi, lo, tableHi, tableLo, granted);
     }
-    // a fault is what the tables say now: never what was cached
-    return reason !== 0 && first === 1 ? this.walkFully(space, hi, lo, need, walk) : reason;
-  }
-
-  private walkFully(space: Space, hi: number, lo: number, need: number, walk: Walk): number {
-    walk.full = true;
-    const reason = this.walk(space, hi, lo, need, walk);
-    walk.full = false;
-    return reason;
   }
 
   /** Ends a walk at an entry that maps a page. */
