@@ -1,11 +1,10 @@
 import type { Guest } from "./guest.ts";
 
 export const R = 1n;
-export const W = 2n;
 export const RW = 3n;
 export const PAGE = 0x1000n;
 export const PAGE_2M = 1n << 21n;
-export const PAGE_1G = 1n << 30n;
+const PAGE_1G = 1n << 30n;
 
 /** A second-stage table as a guest writes it: 8-byte entries, 512 per page (VT-d 9.8). */
 export class SecondStage {
