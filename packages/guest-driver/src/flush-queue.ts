@@ -1,0 +1,34 @@
+/** Something unmapped whose translation a unit may still have cached. */
+export interface Unflushed {
+  /** I/O virtual page numbers. */
+  readonly first: number;
+  readonly count: number;
+  /** Tables that dropped out with it. */
+  readonly retired: readonly number[];
+}
+
+/**
+ * What waits for the next flush of a domain: lazy unmapping collects it, and one invalidation of the
+ * whole domain serves all of it. Until then devices may still reach the old pages.
+ */
+export class FlushQueue {
+  readonly #threshold: number;
+  #waiting: Unflushed[] = [];
+
+  constructor(threshold: number) {
+    this.#threshold = threshold;
+  }
+
+  /** Adds an entry; true when it is time to flush. */
+  add(entry: Unflushed): boolean {
+    this.#waiting.push(entry);
+    return this.#waiting.length >= this.#threshold;
+  }
+
+  /** Everything that waits, and nothing does any more. */
+  take(): readonly Unflushed[] {
+    const taken = this.#waiting;
+    this.#waiting = [];
+    return taken;
+  }
+}

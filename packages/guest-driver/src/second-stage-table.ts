@@ -1,0 +1,154 @@
+import { Access } from "@viommu/plugin";
+import type { DomainFormat } from "./domain-format.ts";
+import type { PageAllocator } from "./page-allocator.ts";
+import { PAGE_SIZE } from "./table-memory.ts";
+import type { TableMemory } from "./table-memory.ts";
+
+/**
+ * A table from I/O virtual to guest-physical pages. Page numbers, not addresses. Tables that drop out
+ * are put on the list `retired`: they may be freed when the units have forgotten them. First-stage
+ * tables have another form of it.
+ */
+export interface PagingTable {
+  /** Address of the topmost table. */
+  readonly root: number;
+  /** Maps `count` pages from `from` on to those from `to` on. `access`: READ, WRITE or both. */
+  map(from: number, to: number, count: number, access: number, retired: number[]): void;
+  /** Removes what was mapped there, by exactly such calls of {@link map}. */
+  unmap(from: number, count: number, retired: number[]): void;
+  /** All tables, the topmost one too; the object is of no use afterwards. */
+  retire(): number[];
+}
+
+// Second-stage entries (VT-d 9.8)
+const READ = 1 << 0;
+const WRITE = 1 << 1;
+const PAGE = 1 << 7;
+const PRESENT = READ | WRITE;
+
+const ENTRIES = 512;
+
+/** Pages that an entry of a level stands for. */
+const span = (level: number): number => 512 ** (level - 1);
+
+/** A second-stage table in legacy mode, with pages of 4 KiB, 2 MiB and 1 GiB (VT-d 9.8). */
+export class SecondStageTable implements PagingTable {
+  readonly root: number;
+  readonly #memory: TableMemory;
+  readonly #pages: PageAllocator;
+  readonly #format: DomainFormat;
+  readonly #words = new Int32Array(2);
+
+  constructor(memory: TableMemory, pages: PageAllocator, format: DomainFormat) {
+    this.#memory = memory;
+    this.#pages = pages;
+    this.#format = format;
+    this.root = pages.allocate();
+  }
+
+  map(from: number, to: number, count: number, access: number, retired: number[]): void {
+    const rights =
+      ((access & Access.READ) !== 0 ? READ : 0) | ((access & Access.WRITE) !== 0 ? WRITE : 0);
+    for (let done = 0; done < count;) {
+      const level = this.#largestLevel(from + done, to + done, count - done);
+      const address = this.#entryAddress(from + done, level);
+      this.#retireLeftover(address, level, retired);
+      this.#writeEntry(address, to + done, level > 1 ? rights | PAGE : rights);
+      done += span(level);
+    }
+  }
+
+  /** Tables whose range is unmapped as a whole are retired, others stay for the next mapping. */
+  unmap(from: number, count: number, retired: number[]): void {
+    this.#clear(this.root, this.#format.levels, 0, { first: from, end: from + count }, retired);
+  }
+
+  retire(): number[] {
+    const retired: number[] = [];
+    this.#retireTable(this.root, this.#format.levels, retired);
+    return retired;
+  }
+
+  #largestLevel(from: number, to: number, count: number): number {
+    let largest = 1;
+    for (const level of this.#format.pageLevels) {
+      const pages = span(level);
+      if (from % pages === 0 && to % pages === 0 && count >= pages) largest = level;
+    }
+    return largest;
+  }
+
+  /** Address of the entry for a page at a level; makes the tables above it. */
+  #entryAddress(page: number, level: number): number {
+    let table = this.root;
+    for (let at = this.#format.levels; ; at -= 1) {
+      const address = table + (Math.floor(page / span(at)) % ENTRIES) * 8;
+      if (at === level) return address;
+      const next = this.#next(address, at);
+      table = next ?? this.#pages.allocate();
+      if (next === null) this.#writeEntry(address, table / PAGE_SIZE, READ | WRITE);
+    }
+  }
+
+  /** Clears the entries for a range; `base` is the first page of this table. */
+  #clear(
+    table: number,
+    level: number,
+    base: number,
+    range: { first: number; end: number },
+    retired: number[],
+  ): void {
+    const pages = span(level);
+    const begin = Math.max(range.first, base);
+    const end = Math.min(range.end, base + ENTRIES * pages);
+    for (let page = begin - (begin % pages); page < end; page += pages) {
+      const address = table + ((page - base) / pages) * 8;
+      const next = this.#next(address, level);
+      const whole = range.first <= page && page + pages <= range.end;
+      if (next !== null && !whole) {
+        this.#clear(next, level - 1, page, range, retired);
+        continue;
+      }
+      this.#clearEntry(address);
+      if (next !== null) this.#retireTable(next, level - 1, retired);
+    }
+  }
+
+  /** Smaller mappings may have left a table behind where a large page shall be. */
+  #retireLeftover(address: number, level: number, retired: number[]): void {
+    const next = this.#next(address, level);
+    if (next === null) return;
+    this.#clearEntry(address);
+    this.#retireTable(next, level - 1, retired);
+  }
+
+  /** A table and all below it. */
+  #retireTable(table: number, level: number, retired: number[]): void {
+    for (let i = 0; level > 1 && i < ENTRIES; i += 1) {
+      const next = this.#next(table + 8 * i, level);
+      if (next !== null) this.#retireTable(next, level - 1, retired);
+    }
+    retired.push(table);
+  }
+
+  /** The table that an entry leads to; null when it maps a page or is not present. */
+  #next(address: number, level: number): number | null {
+    const words = this.#memory.read(address, this.#words);
+    const low = words[0]!;
+    if (level === 1 || (low & PRESENT) === 0 || (low & PAGE) !== 0) return null;
+    return (words[1]! & 0xf_ffff) * 2 ** 32 + ((low & ~(PAGE_SIZE - 1)) >>> 0);
+  }
+
+  /** The word with the permissions comes last: a unit may walk at any time. */
+  #writeEntry(address: number, page: number, flags: number): void {
+    const target = page * PAGE_SIZE;
+    this.#memory.writeWord(address + 4, Math.floor(target / 2 ** 32));
+    this.#memory.writeWord(address, (target % 2 ** 32) | flags);
+  }
+
+  /** The word with the permissions goes first. */
+  #clearEntry(address: number): void {
+    this.#memory.writeWord(address, 0);
+    this.#memory.writeWord(address + 4, 0);
+  }
+}
