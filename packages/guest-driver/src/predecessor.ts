@@ -1,0 +1,35 @@
+import { IRTA, RTADDR, TranslationTableMode } from "@viommu/vtd-spec";
+import type { DomainIds } from "./domain-ids.ts";
+import type { InterruptTable } from "./interrupt-table.ts";
+import type { RegisterWindow } from "./register-window.ts";
+import type { DeviceTable } from "./root-table.ts";
+
+/*
+ * Another driver ran before this one, and its devices may still be running (kexec after a crash): its
+ * entries are copied into tables of this driver, so that nothing changes when the unit is pointed at
+ * the copies. What the copies lead to, page tables for one, stays in the predecessor's memory.
+ */
+
+/** Copies the entries of its devices. False when it used another mode. */
+export function adoptDevices(
+  registers: RegisterWindow,
+  devices: DeviceTable,
+  domainIds: DomainIds,
+): boolean {
+  const { RTA, TTM } = registers.read(RTADDR);
+  if (TTM !== BigInt(TranslationTableMode.LEGACY)) return false;
+  for (const id of devices.adopt(Number(RTA))) domainIds.reserve(id);
+  return true;
+}
+
+/** Copies its interrupt entries. False when this driver's table can't hold them as they are. */
+export function adoptInterrupts(
+  registers: RegisterWindow,
+  interrupts: InterruptTable,
+  eime: boolean,
+): boolean {
+  const { IRTA: address, EIME, S } = registers.read(IRTA);
+  const entries = 2 ** (Number(S) + 1);
+  if (EIME !== (eime ? 1n : 0n) || entries > interrupts.size) return false;
+  return interrupts.adopt(Number(address), entries);
+}
