@@ -46,7 +46,10 @@ export class YamlText implements PositionedText {
 
   value(path: ConfigPath): string {
     const node = this.#document.getIn(path, true);
-    return isScalar(node) ? JSON.stringify(node.value) : "";
+    if (!isScalar(node)) return "";
+    return typeof node.value === "string"
+      ? JSON.stringify(node.value)
+      : (node.source ?? String(node.value));
   }
 
   /** Replaces a scalar, and makes the maps above it; leaves a file of another shape to the schema. */

@@ -1,0 +1,91 @@
+import type { Profile } from "@viommu/vtd";
+import type { BusAddress } from "./values.ts";
+
+/** A run of guest-physical addresses. */
+export interface AddressRange {
+  readonly base: number;
+  /** Bytes. */
+  readonly size: number;
+}
+
+/** Processors and how they are addressed. */
+export interface ProcessorConfig {
+  /** APIC id of each vCPU. */
+  readonly apicIds: readonly number[];
+  readonly apicMode: "x2apic" | "xapic";
+  /** 15-bit APIC ids in messages that no unit remaps. */
+  readonly extendedDestinationId: boolean;
+}
+
+export interface UnitConfig {
+  readonly name: string;
+  readonly base: number;
+  readonly segment: number;
+  readonly includeAll: boolean;
+  readonly profile: Profile;
+  readonly queueBudget?: number | undefined;
+  readonly iotlbSlots?: number | undefined;
+}
+
+export interface BridgeConfig {
+  readonly name: string;
+  readonly address: BusAddress;
+  readonly buses: { readonly first: number; readonly last: number };
+  /** The unit that names it; null when none does. */
+  readonly unit: string | null;
+}
+
+export interface IoapicConfig {
+  readonly name: string;
+  readonly id: number;
+  readonly base: number;
+  readonly pins: number;
+  readonly address: BusAddress;
+  /** Global system interrupt of pin 0. */
+  readonly interruptBase: number;
+  /** The unit that remaps its interrupts; null: the machine has none. */
+  readonly unit: string | null;
+}
+
+/** How a device interrupts. */
+export type InterruptConfig =
+  | { readonly kind: "msi-x"; readonly vectors: number }
+  | {
+      readonly kind: "pin";
+      readonly ioapic: string;
+      readonly pin: number;
+      readonly trigger: "edge" | "level";
+    };
+
+export interface DeviceConfig {
+  readonly name: string;
+  readonly kind: "nic" | "block" | "timer";
+  readonly address: BusAddress;
+  /** The unit that it is under; null: the machine has none. */
+  readonly unit: string | null;
+  /** The unit names it (and not its bridge, or all of its segment). */
+  readonly named: boolean;
+  readonly bar: number;
+  readonly interrupt: InterruptConfig;
+}
+
+export interface WorkloadConfig {
+  readonly interrupts: number;
+  readonly transfers: number;
+  readonly affinityChanges: number;
+  readonly seed: number;
+  readonly unmapping: "strict" | "lazy";
+}
+
+/** A guest that can work: everything is chosen, everything refers to something that is there. */
+export interface GuestConfig {
+  readonly name: string;
+  readonly processors: ProcessorConfig;
+  readonly memory: readonly AddressRange[];
+  readonly hostAddressWidth: number;
+  readonly units: readonly UnitConfig[];
+  readonly bridges: readonly BridgeConfig[];
+  readonly ioapics: readonly IoapicConfig[];
+  readonly devices: readonly DeviceConfig[];
+  readonly workload: WorkloadConfig;
+}
