@@ -8,3 +8,17 @@ export type { ConformanceReport } from "./run.ts";
 export { guestMemoryConformance } from "./guest-memory.ts";
 export type { GuestMemoryHarness } from "./memory-under-test.ts";
 export type { MemoryRange } from "./memory-layout.ts";
+export { dmaRemapperConformance } from "./dma-remapper.ts";
+export type { DmaMapping } from "./dma-query.ts";
+export type { DmaMappings, DmaRemapperHarness } from "./remapper-under-test.ts";
+
+// Tables, as a driver writes them
+export { TableSpace } from "./table-space.ts";
+export type { TableSpaceOptions } from "./table-space.ts";
+export { SecondStageTable } from "./second-stage-table.ts";
+export type { SecondStagePage } from "./second-stage-table.ts";
+export { RootTable } from "./root-table.ts";
+export type { ContextFields } from "./root-table.ts";
+export { InterruptTable } from "./interrupt-table.ts";
+export type { InterruptTableOptions, IrteFields, Message } from "./interrupt-table.ts";
+export type { PostedIrteFields } from "./interrupt-table.ts";
