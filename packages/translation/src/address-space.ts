@@ -37,8 +37,6 @@ export interface SpaceScope {
 export class AddressSpace implements Space, Placed {
   /** 0: nothing is cached for it. */
   tag = 0;
-  /** Sizes of large pages in the IOTLB: bit 0 2 MiB, bit 1 1 GiB. */
-  largePages = 0;
   /** Not -1 when something may be cached under the present tag. */
   place = -1;
   /** Null while the space is not registered: nothing may be cached for it then. */

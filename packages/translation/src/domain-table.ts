@@ -54,7 +54,6 @@ export class DomainTable {
     const { tags, sourceTags } = this.options;
     if (tags.exhausted) this.restartTags();
     space.tag = tags.next();
-    space.largePages = 0;
     sourceTags.update(space);
   }
 

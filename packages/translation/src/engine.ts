@@ -48,6 +48,7 @@ export class TranslationEngine implements DmaRemapper {
   // the hit path: tags by source-id, the mask that makes one index of all while off, the IOTLB
   private tags: Int32Array;
   private sourceMask = 0;
+  private readonly iotlb: Iotlb;
   private readonly words: Int32Array;
   private readonly mask: number;
 
@@ -71,6 +72,7 @@ export class TranslationEngine implements DmaRemapper {
     const { memory, capabilities, hostAddressWidth } = options;
     const { counters, protectedMemory, sourceTags } = this;
     const iotlb = new Iotlb(checkOptions(options));
+    this.iotlb = iotlb;
     const cache = new PagingStructureCache(PAGING_STRUCTURE_SLOTS);
     this.words = iotlb.words;
     this.mask = iotlb.mask;
@@ -143,7 +145,7 @@ export class TranslationEngine implements DmaRemapper {
       need === 0 ||
       (request.addressType | (request.pasid + 1) | (hi >>> 26)) !== 0
     ) {
-      return this.miss(request);
+      return this.second(request, tag, need);
     }
     request.granted = rights & 0x3f;
     request.outHi = rights >>> 6;
@@ -297,6 +299,13 @@ export class TranslationEngine implements DmaRemapper {
   }
 
   // --- out of line ------------------------------------------------------------------------------
+
+  /** A large page may be there. */
+  private second(request: DmaRequest, tag: number, need: number): number {
+    const isPlain = need !== 0 && (request.addressType | (request.pasid + 1)) === 0;
+    if (isPlain && this.iotlb.answerLarge(tag, request, need)) return 0;
+    return this.miss(request);
+  }
 
   private miss(request: DmaRequest): number {
     const resolver = this.resolver;

@@ -1,5 +1,4 @@
 import type { DmaRequest } from "@viommu/plugin";
-import type { AddressSpace } from "./address-space.ts";
 import type { Walk } from "./walk.ts";
 
 /** Words of an entry, from its first one; an entry has four. */
@@ -11,7 +10,7 @@ const OUT_LO = 3;
 const SIZE_2M = 1;
 const SIZE_1G = 2;
 
-/** Bits of `AddressSpace.largePages`. */
+/** Bits of {@link Iotlb.largePages}. */
 const HAS_2M = 1;
 const HAS_1G = 2;
 
@@ -33,13 +32,15 @@ export function isCacheable(hi: number): boolean {
  * - `lo` of the output page.
  *
  * An entry that was never filled, or was dropped, grants nothing. A large page is one entry, with
- * the address cut to its size; it is looked for only while the space has such pages.
+ * the address cut to its size; it is looked for only if there are such pages.
  */
 export class Iotlb {
   /** All entries; the engine's hit path reads them itself. */
   readonly words: Int32Array;
   /** Number of entries minus 1. */
   readonly mask: number;
+  /** Sizes of large pages that may be there: others are not looked for. */
+  private largePages = 0;
 
   /** @param slots number of entries, a power of two */
   constructor(slots: number) {
@@ -47,38 +48,47 @@ export class Iotlb {
     this.mask = slots - 1;
   }
 
-  /**
-   * Answers a request for a range that the IOTLB holds with at least these rights; false when it
-   * doesn't.
-   */
-  answer(space: AddressSpace, request: DmaRequest, need: number): boolean {
+  /** Answers a request if the IOTLB has a page for it with at least these rights. */
+  answer(tag: number, request: DmaRequest, need: number): boolean {
     const hi = request.hi | 0;
     const lo = request.lo | 0;
-    if (!isCacheable(hi) || space.tag === 0) return false;
-    if (this.answerPage(space.tag, hi, lo, need, 12, request)) return true;
-    return space.largePages !== 0 && this.answerLarge(space, request, need);
+    if (!isCacheable(hi) || tag === 0) return false;
+    return this.answerPage(tag, hi, lo, need, 12, request) || this.answerLarge(tag, request, need);
   }
 
   /** The same for large pages only. */
-  answerLarge(space: AddressSpace, request: DmaRequest, need: number): boolean {
+  answerLarge(tag: number, request: DmaRequest, need: number): boolean {
     const hi = request.hi | 0;
     const lo = request.lo | 0;
-    if (!isCacheable(hi)) return false;
-    const has = space.largePages;
-    if ((has & HAS_2M) !== 0 && this.answerPage(space.tag, hi, lo, need, 21, request)) return true;
-    return (has & HAS_1G) !== 0 && this.answerPage(space.tag, hi, lo, need, 30, request);
+    if (this.largePages === 0 || !isCacheable(hi)) return false;
+    return (
+      this.answerPage(tag, hi, lo, need, 21, request) ||
+      ((this.largePages & HAS_1G) !== 0 && this.answerPage(tag, hi, lo, need, 30, request))
+    );
   }
 
-  /** Caches the result of a walk for a cacheable address. */
-  fill(space: AddressSpace, hi: number, lo: number, walk: Walk): void {
+  /** Caches the result of a walk that found a 4 KiB page, for a cacheable address. */
+  fillPage(tag: number, hi: number, lo: number, walk: Walk): void {
     const words = this.words;
-    const pageShift = walk.pageShift;
+    const region = (hi << 5) | (lo >>> 25);
+    const spread = Math.imul(region ^ (tag >>> 1), 0x9e37_79b1) >>> 12;
+    const slot = (((lo >>> 12) ^ spread) & this.mask) << 2;
+    words[slot] = region;
+    words[slot | KEY] = tag | ((lo >>> 10) & 0x7ffc);
+    words[slot | RIGHTS] = (walk.outHi << 6) | walk.granted;
+    words[slot | OUT_LO] = walk.outLo & 0x3fff_f000;
+  }
+
+  /** Caches the result of a walk that found a large page. */
+  fillLarge(tag: number, hi: number, lo: number, walk: Walk): void {
+    const words = this.words;
+    const { pageShift } = walk;
     const offset = (1 << pageShift) - 1;
-    if (pageShift !== 12) space.largePages |= pageShift === 21 ? HAS_2M : HAS_1G;
     const page = lo & ~offset;
-    const slot = this.slot(space.tag, hi, page, pageShift);
+    this.largePages |= pageShift === 21 ? HAS_2M : HAS_1G;
+    const slot = this.slot(tag, hi, page, pageShift);
     words[slot] = regionOf(hi, page);
-    words[slot | KEY] = keyOf(space.tag, page, pageShift);
+    words[slot | KEY] = keyOf(tag, page, pageShift);
     words[slot | RIGHTS] = (walk.outHi << 6) | walk.granted;
     words[slot | OUT_LO] = walk.outLo & ~offset;
   }
@@ -87,16 +97,17 @@ export class Iotlb {
    * Drops the pages of any size that overlap 2^order 4 KiB pages at an aligned address.
    * @param order at most 9: no 2 MiB border is crossed
    */
-  drop(space: AddressSpace, hi: number, lo: number, order: number): void {
+  drop(tag: number, hi: number, lo: number, order: number): void {
     const end = lo + (1 << (12 + order));
-    for (let page = lo; page < end; page += 0x1000) this.dropPage(space.tag, hi, page, 12);
-    if ((space.largePages & HAS_2M) !== 0) this.dropPage(space.tag, hi, lo, 21);
-    if ((space.largePages & HAS_1G) !== 0) this.dropPage(space.tag, hi, lo, 30);
+    for (let page = lo; page < end; page += 0x1000) this.dropPage(tag, hi, page, 12);
+    if ((this.largePages & HAS_2M) !== 0) this.dropPage(tag, hi, lo, 21);
+    if ((this.largePages & HAS_1G) !== 0) this.dropPage(tag, hi, lo, 30);
   }
 
   /** Drops everything; needed only when tags are used again. */
   clear(): void {
     this.words.fill(0);
+    this.largePages = 0;
   }
 
   private answerPage(

@@ -12,23 +12,21 @@ export interface ProtectedRange {
  * accesses are exempt. Translation requests move no data, so they are answered.
  */
 export class ProtectedMemory {
+  /** There is a range that protects something. */
+  active = false;
   private ranges: ProtectedRange[] = [];
 
   /** Takes new ranges; a range whose limit lies below its base protects nothing. */
   set(enabled: boolean, low: ProtectedRange | null, high: ProtectedRange | null): void {
     this.ranges = [];
-    if (!enabled) return;
     for (const range of [low, high]) {
-      if (range !== null && !isEmpty(range)) this.ranges.push(range);
+      if (enabled && range !== null && !isEmpty(range)) this.ranges.push(range);
     }
+    this.active = this.ranges.length > 0;
   }
 
   /** Whether the naturally aligned range of 2^pageShift bytes around an address is touched. */
   touches(hi: number, lo: number, pageShift: number): boolean {
-    return this.ranges.length !== 0 && this.anyTouches(hi, lo, pageShift);
-  }
-
-  private anyTouches(hi: number, lo: number, pageShift: number): boolean {
     const offset = (1 << pageShift) - 1;
     const first = lo & ~offset;
     const last = lo | offset;

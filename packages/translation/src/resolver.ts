@@ -83,11 +83,7 @@ export class Resolver {
     const need = request.access & RIGHTS;
     this.suppressed = own.suppressed;
     if (need === 0 || !effects) return this.translateIn(space, request);
-    // the hit path has looked for a 4 KiB page
-    if (space.largePages !== 0 && this.iotlb.answerLarge(space, request, need)) {
-      this.hit = true;
-      return 0;
-    }
+    // the engine has looked into the IOTLB
     return this.walkIn(space, request, need);
   }
 
@@ -121,51 +117,56 @@ export class Resolver {
     let need = request.access & RIGHTS;
     if (request.addressType === AddressType.TRANSLATED) need = 0;
     else if (need === 0) need = this.zeroLengthNeed;
-    if (this.iotlb.answer(space, request, need)) {
+    if (this.iotlb.answer(space.tag, request, need)) {
       this.hit = true;
       return 0;
     }
     return this.walkIn(space, request, need);
   }
 
-  /** Answers by a walk. */
+  /** Answers by a walk, and caches the answer. */
   private walkIn(space: AddressSpace, request: DmaRequest, need: number): number {
     const walk = this.walk;
     const hi = request.hi | 0;
     const lo = request.lo | 0;
-    this.beginWalk(space);
     const reason = space.walker.walk(space, hi, lo, need, walk);
+    if (!walk.effects) return reason !== 0 ? reason : this.give(space, request);
+    this.counters.walks += 1;
     if (reason !== 0) return reason;
-    if (this.protectedMemory.touches(walk.outHi, walk.outLo, 12)) return DmaResult.ABORTED;
-    this.give(space, request);
+    // most are a 4 KiB page without anything particular
+    if (walk.pageShift !== 12 || hi === 3 || hi >>> 26 !== 0 || this.protectedMemory.active) {
+      return this.give(space, request);
+    }
+    if (space.place < 0) space.scope!.noteFilled(space);
+    this.iotlb.fillPage(space.tag, hi, lo, walk);
+    request.outHi = walk.outHi;
+    request.outLo = walk.outLo;
+    request.pageShift = 12;
+    request.granted = walk.granted;
     return 0;
   }
 
-  /**
-   * Before a walk: it may fill the paging-structure cache and then fail, and the next invalidation
-   * has to find the space all the same.
-   */
-  private beginWalk(space: AddressSpace): void {
-    if (!this.walk.effects) return;
-    this.counters.walks += 1;
-    if (space.place < 0) space.scope!.noteFilled(space);
-  }
-
-  /** Answers with the result of a walk, and caches it. */
-  private give(space: AddressSpace, request: DmaRequest): void {
+  /** Answers with the result of a walk, and caches it if it may be cached. */
+  private give(space: AddressSpace, request: DmaRequest): number {
     const walk = this.walk;
     const hi = request.hi | 0;
     const lo = request.lo | 0;
     if (walk.pageShift !== 12 && this.isSpecial(hi, lo)) walk.pageShift = 12;
+    const isProtected = this.protectedMemory.touches(walk.outHi, walk.outLo, 12);
+    // a translation request moves no data
+    if (isProtected && request.addressType !== AddressType.TRANSLATION_REQUEST) {
+      return DmaResult.ABORTED;
+    }
     request.outHi = walk.outHi;
     request.outLo = walk.outLo;
     request.pageShift = walk.pageShift;
     request.granted = walk.granted;
-    if (!walk.effects || !isCacheable(hi)) return;
     // the hit path doesn't look at the address: what it must not answer is not cached
-    if (isInterruptAddress(hi, lo)) return;
-    if (this.protectedMemory.touches(walk.outHi, walk.outLo, 12)) return;
-    this.iotlb.fill(space, hi, lo, walk);
+    if (!walk.effects || !isCacheable(hi) || isInterruptAddress(hi, lo) || isProtected) return 0;
+    if (space.place < 0) space.scope!.noteFilled(space);
+    if (walk.pageShift === 12) this.iotlb.fillPage(space.tag, hi, lo, walk);
+    else this.iotlb.fillLarge(space.tag, hi, lo, walk);
+    return 0;
   }
 
   /** Whether the answer of the walk does not hold for all of a large page. */
@@ -198,6 +199,7 @@ export class Resolver {
     toInterruptRange: boolean,
   ): number {
     const { found, walk } = this;
+    if (walk.effects) this.counters.walks += 1;
     if (reason === 0 && toInterruptRange) return this.translationOfInterruptRange(request);
     if (reason === 0) {
       // the completion tells the rights that the tables give now, not those in a cache
@@ -209,9 +211,9 @@ export class Resolver {
       reason = found.space.walker.walk(found.space, request.hi, request.lo, 0, walk);
       walk.full = false;
     }
-    if (reason === 0) this.give(found.space, request);
-    else if (isRecoverable(reason)) noRights(request);
-    else return reason;
+    if (reason === 0) reason = this.give(found.space, request);
+    else if (isRecoverable(reason)) reason = noRights(request);
+    if (reason !== 0) return reason;
     if (this.isReadOnly(request)) request.granted &= ~Access.WRITE;
     return 0;
   }
@@ -229,9 +231,10 @@ export class Resolver {
   }
 }
 
-function noRights(request: DmaRequest): void {
+function noRights(request: DmaRequest): number {
   request.outHi = 0;
   request.outLo = 0;
   request.pageShift = 12;
   request.granted = 0;
+  return 0;
 }

@@ -82,98 +82,112 @@ export class SecondStageWalker implements Walker {
     if (hi >>> space.inputShift !== 0) return this.reasons.width;
     if (!walk.full) {
       const slot = this.cache.find(space, hi, lo);
-      if (slot >= 0 && this.shortCut(slot, lo, need, walk)) return 0;
-    }
-    return this.walkFully(space, hi, lo, need, walk);
-  }
-
-  /**
-   * Finishes a walk from a cached last-level table. False when the page can't be given just like
-   * that: what stands against it is found by a full walk, so that a fault is never out of a cache.
-   */
-  private shortCut(slot: number, lo: number, need: number, walk: Walk): boolean {
-    const table = this.cache.words[slot | 3]!;
-    const chunk = this.memory.chunks[this.cache.words[slot | 2]!];
-    const word = ((table & PAGE) >>> 2) | ((lo >>> 11) & 0x3fe);
-    if (chunk === undefined || (word | 1) >= chunk.length) return false;
-    const low = chunk[word]!;
-    const high = chunk[word | 1]!;
-    const granted = low & table & RIGHTS;
-    if (granted === 0 || (need & ~granted) !== 0) return false;
-    if (((low & this.reservedPage) | (high & this.reservedHigh)) !== 0) return false;
-    if (this.shared && chunk[word] !== low) return false;
-    const outHi = ((high & 0xf_ffff) << 2) | (low >>> 30);
-    const outLo = (low & PAGE) | (lo & 0xfff);
-    if (isInterruptAddress(outHi, outLo)) return false;
-    walk.outHi = outHi;
-    walk.outLo = outLo;
-    walk.pageShift = 12;
-    walk.granted = granted | ((low & SNP) !== 0 ? SNOOP : 0);
-    return true;
-  }
-
-  private walkFully(space: Space, hi: number, lo: number, need: number, walk: Walk): number {
-    let tableHi = space.rootHi;
-    let tableLo = space.rootLo;
-    let granted = RIGHTS;
-    const chunks = this.memory.chunks;
-    let chunk = chunks[tableHi];
-    for (let level = space.levels; ; level -= 1) {
-      const index = level > 2 ? hi >>> (9 * level - 27) : lo >>> (9 * level + 3);
-      const word = (tableLo >>> 2) | ((index & 0x1ff) << 1);
-      let low = 0;
-      let high = 0;
-      if (chunk !== undefined && (word | 1) < chunk.length) {
-        low = chunk[word]!;
-        high = chunk[word | 1]!;
+      if (slot >= 0) {
+        const tableHi = this.cache.words[slot | 2]!;
+        const table = this.cache.words[slot | 3]!;
+        // a fault is what the tables say now, never what was cached: it needs a full walk
+        if (this.page(tableHi, table & PAGE, lo, need, table & RIGHTS, walk) === 0) return 0;
       }
-      if (
-        chunk === undefined ||
-        (word | 1) >= chunk.length ||
-        (this.shared && chunk[word] !== low)
-      ) {
-        // no plain memory, or another processor writes the entry just now
-        if (!this.reader.read(tableHi, word << 2, 2)) {
+    }
+    return this.fromTop(space, hi, lo, need, walk);
+  }
+
+  /** Walks the levels above the last. */
+  private fromTop(space: Space, hi: number, lo: number, need: number, walk: Walk): number {
+    const chunks = this.memory.chunks;
+    const shared = this.shared;
+    const reservedHigh = this.reservedHigh;
+    let tableHi = space.rootHi | 0;
+    let tableLo = space.rootLo | 0;
+    let granted = RIGHTS;
+    let chunk = chunks[tableHi];
+    for (let level = space.levels | 0; level > 1; level -= 1) {
+      const index = level > 2 ? hi >>> (9 * level - 27) : lo >>> 21;
+      const word = (tableLo >>> 2) | ((index & 0x1ff) << 1);
+      let low: number;
+      let high: number;
+      if (chunk === undefined || (word | 1) >= chunk.length || shared) {
+        if (!this.reader.readEntry(tableHi, word)) {
           return level === space.levels ? this.reasons.rootAccess : this.reasons.entryAccess;
         }
         low = this.reader.words[0]!;
         high = this.reader.words[1]!;
+      } else {
+        low = chunk[word]!;
+        high = chunk[word | 1]!;
       }
       // VT-d 7.1.3: permissions first, reserved bits only where one of R and W is set
       granted &= low;
       if (granted === 0 || (need & ~granted) !== 0) return this.denied(need, granted);
-      if ((high & this.reservedHigh) !== 0) return this.reasons.reserved;
+      if ((low & PS) !== 0 && level < 4) return this.largePage(level, low, high, lo, granted, walk);
+      const reserved = level > 3 ? this.reservedUpper : this.reservedTable;
+      if (((low & reserved) | (high & reservedHigh)) !== 0) return this.reasons.reserved;
       const nextHi = ((high & 0xf_ffff) << 2) | (low >>> 30);
-      if (level === 1 || ((low & PS) !== 0 && level < 4)) {
-        return this.leaf(level, nextHi, low, lo, granted, walk);
-      }
-      if ((low & (level > 3 ? this.reservedUpper : this.reservedTable)) !== 0) {
-        return this.reasons.reserved;
-      }
+      tableLo = low & PAGE;
       if (nextHi !== tableHi) {
         tableHi = nextHi;
         chunk = chunks[nextHi];
       }
-      tableLo = low & PAGE;
-      if (level === 2 && walk.effects) this.cache.fill(space, hi, lo, tableHi, tableLo, granted);
     }
+    if (walk.effects) this.cache.fill(space, hi, lo, tableHi, tableLo, granted);
+    return this.page(tableHi, tableLo, lo, need, granted, walk);
   }
 
-  /** Ends a walk at an entry that maps a page. */
-  private leaf(
+  /** Ends a walk in a table of the last level. */
+  private page(
+    tableHi: number,
+    tableLo: number,
+    lo: number,
+    need: number,
+    granted: number,
+    walk: Walk,
+  ): number {
+    const chunk = this.memory.chunks[tableHi];
+    const word = (tableLo >>> 2) | ((lo >>> 11) & 0x3fe);
+    let low: number;
+    let high: number;
+    if (chunk === undefined || (word | 1) >= chunk.length || this.shared) {
+      if (!this.reader.readEntry(tableHi, word)) return this.reasons.entryAccess;
+      low = this.reader.words[0]!;
+      high = this.reader.words[1]!;
+    } else {
+      low = chunk[word]!;
+      high = chunk[word | 1]!;
+    }
+    granted &= low;
+    if (granted === 0 || (need & ~granted) !== 0) return this.denied(need, granted);
+    if (((low & this.reservedPage) | (high & this.reservedHigh)) !== 0) {
+      return this.reasons.reserved;
+    }
+    return this.found(12, low, high, lo, granted, walk);
+  }
+
+  /** Ends a walk at an entry of level 2 or 3 with PS set. */
+  private largePage(
     level: number,
-    outHi: number,
     low: number,
+    high: number,
     lo: number,
     granted: number,
     walk: Walk,
   ): number {
-    const masks = this.masks;
-    const reserved = level === 1 ? masks.page4K : level === 2 ? masks.page2M : masks.page1G;
-    if ((low & reserved) !== 0) return this.reasons.reserved;
-    const pageShift = 9 * level + 3;
+    const reserved = level === 2 ? this.masks.page2M : this.masks.page1G;
+    if (((low & reserved) | (high & this.reservedHigh)) !== 0) return this.reasons.reserved;
+    return this.found(level === 2 ? 21 : 30, low, high, lo, granted, walk);
+  }
+
+  /** The entry maps a page that may be used. */
+  private found(
+    pageShift: number,
+    low: number,
+    high: number,
+    lo: number,
+    granted: number,
+    walk: Walk,
+  ): number {
     const offset = (1 << pageShift) - 1;
-    const outLo = (low & 0x3fff_ffff & ~offset) | (lo & offset);
+    const outHi = ((high & 0xf_ffff) << 2) | (low >>> 30);
+    const outLo = (low & PAGE & ~offset) | (lo & offset);
     if (isInterruptAddress(outHi, outLo)) return this.reasons.interruptRange;
     walk.outHi = outHi;
     walk.outLo = outLo;

@@ -30,6 +30,18 @@ export class TableReader {
     return true;
   }
 
+  /** Reads the 64-bit entry at a word index of a 1 GiB chunk, first by way of the fast view. */
+  readEntry(hi: number, word: number): boolean {
+    const chunk = this.memory.chunks[hi];
+    if (chunk !== undefined && (word | 1) < chunk.length) {
+      const low = chunk[word]!;
+      this.words[0] = low;
+      this.words[1] = chunk[word | 1]!;
+      if (chunk[word] === low) return true; // as on both sides of the other half
+    }
+    return this.read(hi, word << 2, 2);
+  }
+
   private isEqual(count: number): boolean {
     for (let i = 0; i < count; i += 1) if (this.words[i] !== this.again[i]) return false;
     return true;
