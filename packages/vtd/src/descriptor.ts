@@ -34,10 +34,14 @@ interface Rule {
 /** Tells valid descriptors from invalid ones (VT-d 6.5.2, table 26, and 11.4.9.9). */
 export class DescriptorChecker {
   readonly #rules: (Rule | undefined)[] = [];
-  readonly #capabilities: Capabilities;
+  /** Largest AM of a page-selective IOTLB descriptor; -1 without PSI. */
+  readonly #maxAddressMask: number;
+  /** Largest IM. */
+  readonly #maxIndexMask: number;
 
   constructor(capabilities: Capabilities, hostAddressWidth: number) {
-    this.#capabilities = capabilities;
+    this.#maxAddressMask = capabilities.PSI === 0 ? -1 : capabilities.MAMV;
+    this.#maxIndexMask = capabilities.MHMV;
     for (const layout of INVALIDATION_DESCRIPTORS) {
       if (layout.requires !== undefined && capabilities[layout.requires] === 0) continue;
       const reserved = new Int32Array(8).fill(-1);
@@ -68,12 +72,11 @@ export class DescriptorChecker {
 
   /** Values that the capabilities don't cover are taken as reserved, like reserved granularities. */
   #isBeyondCapabilities(type: number, words: Int32Array): boolean {
-    const { PSI, MAMV, MHMV } = this.#capabilities;
     switch (type) {
       case DescriptorType.IOTLB:
-        return valueOf(words, G) === Granularity.PAGE && (PSI === 0 || valueOf(words, AM) > MAMV);
+        return valueOf(words, G) === Granularity.PAGE && valueOf(words, AM) > this.#maxAddressMask;
       case DescriptorType.INTERRUPT_ENTRY_CACHE:
-        return valueOf(words, IEC_G) === 1 && valueOf(words, IM) > MHMV;
+        return valueOf(words, IEC_G) === 1 && valueOf(words, IM) > this.#maxIndexMask;
       default:
         return false;
     }

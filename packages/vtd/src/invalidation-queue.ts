@@ -47,6 +47,8 @@ export interface QueueParts {
 export class InvalidationQueue implements PendingWork {
   readonly #parts: QueueParts;
   readonly #descriptor = new Int32Array(8);
+  /** Whether the unit has a mode with 256-bit descriptors. */
+  readonly #canBeWide: boolean;
   #enabled = false;
   /** The next descriptor waits until its device can take another invalidation. */
   #blocked = false;
@@ -55,6 +57,8 @@ export class InvalidationQueue implements PendingWork {
 
   constructor(parts: QueueParts) {
     this.#parts = parts;
+    const { SMTS, ADMS } = parts.capabilities;
+    this.#canBeWide = SMTS !== 0 || ADMS !== 0;
     parts.file.onWrite(Offset.IQT, () => {
       this.resume();
     });
@@ -144,7 +148,7 @@ export class InvalidationQueue implements PendingWork {
     const width = this.#width();
     const head = this.#head();
     const error =
-      this.#findSetupError(mode) ||
+      this.#findSetupError(mode, width) ||
       this.#fetch(head, width / 4) ||
       checker.check(words, width / 4, mode === TranslationTableMode.LEGACY);
     if (error !== 0) {
@@ -170,13 +174,12 @@ export class InvalidationQueue implements PendingWork {
   }
 
   /** Errors of the registers, which don't depend on the descriptor (VT-d 11.4.9.9). */
-  #findSetupError(mode: number): number {
-    const { capabilities, file, pointers } = this.#parts;
-    const { SMTS, ADMS } = capabilities;
+  #findSetupError(mode: number, width: number): number {
+    const { file, pointers } = this.#parts;
     const tail = file.get(Offset.IQT);
-    const wide = this.#width() === 32;
+    const wide = width === 32;
     if (!pointers.hasMode) return InvalidationQueueError.INVALID_TTM;
-    if (wide ? SMTS === 0 && ADMS === 0 : mode !== TranslationTableMode.LEGACY) {
+    if (wide ? !this.#canBeWide : mode !== TranslationTableMode.LEGACY) {
       return InvalidationQueueError.DESCRIPTOR_WIDTH;
     }
     if (wide && (tail & 16) !== 0) return InvalidationQueueError.TAIL_NOT_ALIGNED;

@@ -32,7 +32,7 @@ export function faultRecordCount(profile: Profile): number {
 }
 
 /** Bytes of the register block: one page, or more where IRO or FRO lie beyond the first. */
-export function registerBlockSize(profile: Profile): number {
+function registerBlockSize(profile: Profile): number {
   const end = Math.max(
     ivaOffset(profile) + 16,
     faultRecordOffset(profile) + 16 * faultRecordCount(profile),

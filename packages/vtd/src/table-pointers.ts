@@ -19,7 +19,8 @@ export class TablePointers {
   readonly #file: RegisterFile;
   readonly #translation: TranslationEngine;
   readonly #interrupts: InterruptRemappingEngine;
-  readonly #capabilities: Capabilities;
+  readonly #hasScalableMode: boolean;
+  readonly #hasAbortMode: boolean;
   readonly #root = new Int32Array(2);
   readonly #interruptTable = new Int32Array(2);
 
@@ -32,7 +33,8 @@ export class TablePointers {
     this.#file = file;
     this.#translation = translation;
     this.#interrupts = interrupts;
-    this.#capabilities = capabilities;
+    this.#hasScalableMode = capabilities.SMTS !== 0;
+    this.#hasAbortMode = capabilities.ADMS !== 0;
   }
 
   /** The translation table mode in effect, one of `TranslationTableMode`. */
@@ -57,14 +59,13 @@ export class TablePointers {
 
   /** Whether the unit has the mode in effect. */
   get hasMode(): boolean {
-    const { SMTS, ADMS } = this.#capabilities;
     switch (this.mode) {
       case TranslationTableMode.LEGACY:
         return true;
       case TranslationTableMode.SCALABLE:
-        return SMTS !== 0;
+        return this.#hasScalableMode;
       case TranslationTableMode.ABORT:
-        return ADMS !== 0;
+        return this.#hasAbortMode;
       default:
         return false;
     }

@@ -51,7 +51,7 @@ export class WaitDescriptor {
   }
 
   begin(words: Int32Array): void {
-    this.#words.set(words.subarray(0, 4));
+    for (let i = 0; i < 4; i++) this.#words[i] = words[i]!;
     this.#fence = this.#parts.inFlight.mark();
     this.#waiting = true;
   }
