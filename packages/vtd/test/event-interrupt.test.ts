@@ -80,6 +80,21 @@ describe("fault event (VT-d 7.3)", () => {
     expect(bench.messages).toEqual([[0, 0xfee0_0000, 0x22]]);
   });
 
+  it("is not sent for a queue error while a fault is pending, nor the other way round", () => {
+    const bench = blocking();
+    bench.setEvent(FECTL, 0x21);
+    bench.dma(0x08, 0n);
+    bench.enableQueue();
+    bench.submit([0xfn, 0n]);
+    expect(bench.read32(0x34)).toBe(0x12);
+    expect(bench.messages).toHaveLength(1);
+    expect(bench.read32(FECTL)).toBe(0);
+    bench.write32(0x22c, F);
+    bench.dma(0x10, 0n);
+    expect(bench.read32(0x34) & 0x12).toBe(0x12);
+    expect(bench.messages).toHaveLength(1);
+  });
+
   it("can't be made pending or unpending by a write of IP", () => {
     const bench = blocking();
     bench.write32(FECTL, IP);
