@@ -4,6 +4,8 @@ export interface Check {
   readonly name: string;
   /** Where the rule stands: the member of a port, or a chapter of a specification. */
   readonly chapterOrPort: string;
+  /** The rule, as it stands there. */
+  readonly sentence: string;
   /** Makes an implementation of its own and throws {@link ConformanceError} when it fails. */
   readonly run: (this: void) => void;
 }
@@ -32,12 +34,8 @@ export class ConformanceError extends Error {
   }
 }
 
-/** A rule of a port's contract and how it is proved on a harness `H`. */
-export interface Requirement<H> {
-  readonly name: string;
-  readonly chapterOrPort: string;
-  /** The sentence of the contract, as it stands in the port's doc comments. */
-  readonly sentence: string;
+/** A rule of a port's contract and how it is proved on an implementation in its harness, `H`. */
+export interface Requirement<H> extends Omit<Check, "run"> {
   /** Whether this harness has what the rule is about; every harness has unless given. */
   readonly applies?: (this: void, harness: H) => boolean;
   readonly prove: (this: void, harness: H, judge: Judge) => void;
@@ -49,8 +47,8 @@ export class Judge {
   subject = "the implementation";
   readonly #rule: string;
 
-  constructor(requirement: { readonly chapterOrPort: string; readonly sentence: string }) {
-    this.#rule = `${requirement.chapterOrPort}: "${requirement.sentence}"`;
+  constructor({ chapterOrPort, sentence }: Pick<Check, "chapterOrPort" | "sentence">) {
+    this.#rule = `${chapterOrPort}: "${sentence}"`;
   }
 
   /** Throws unless both are the same value. */
@@ -94,6 +92,7 @@ export function checksOf<H>(
     .map((requirement) => ({
       name: requirement.name,
       chapterOrPort: requirement.chapterOrPort,
+      sentence: requirement.sentence,
       run: () => {
         const harness = make();
         const judge = new Judge(requirement);

@@ -11,6 +11,12 @@ export type { MemoryRange } from "./memory-layout.ts";
 export { dmaRemapperConformance } from "./dma-remapper.ts";
 export type { DmaMapping } from "./dma-query.ts";
 export type { DmaMappings, DmaRemapperHarness } from "./remapper-under-test.ts";
+export { interruptRemapperConformance } from "./interrupt-remapper.ts";
+export type { InterruptRemapperHarness, InterruptRoutes } from "./interrupts-under-test.ts";
+export { interruptSinkConformance } from "./interrupt-sink.ts";
+export type { Delivery, InterruptSinkHarness, SinkCpu } from "./sink-under-test.ts";
+export { messageOf } from "./interrupt-message.ts";
+export type { Interrupt, MessageWords } from "./interrupt-message.ts";
 
 // Tables, as a driver writes them
 export { TableSpace } from "./table-space.ts";
