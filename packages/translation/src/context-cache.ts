@@ -115,7 +115,7 @@ export class ContextCache {
       if (this.own[bus] === this.emptyBus) this.own[bus] = this.emptyBus.slice();
       this.own[bus]![sourceId & 0xff] = attachment;
       this.owners.add(sourceId);
-      this.sourceTags.update(space);
+      this.sourceTags.set(sourceId, space.tag);
     } else {
       let ways = this.withPasid.get(sourceId);
       if (ways === undefined) {
@@ -140,7 +140,7 @@ export class ContextCache {
     if (way === OWN_WAY) {
       this.own[sourceId >>> 8]![sourceId & 0xff] = null;
       this.owners.delete(sourceId);
-      this.sourceTags.remove(sourceId);
+      this.sourceTags.set(sourceId, 0);
     } else {
       const ways = this.withPasid.get(sourceId)!;
       ways.delete(way);

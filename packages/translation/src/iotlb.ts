@@ -15,11 +15,11 @@ const HAS_2M = 1;
 const HAS_1G = 2;
 
 /**
- * Whether answers for an address can be cached: of 64 bits, an entry holds those of a 57-bit
- * canonical address. (The upper half of an unsigned 57-bit space has no cache.)
+ * Whether an answer fits an entry: the input address is a canonical one of 57 bits, the output
+ * address has at most 56. (The upper half of an unsigned 57-bit space is never cached.)
  */
-export function isCacheable(hi: number): boolean {
-  return hi >> 26 === hi >> 31;
+export function isCacheable(hi: number, outHi: number): boolean {
+  return hi >> 26 === hi >> 31 && outHi >>> 26 === 0;
 }
 
 /**
@@ -52,7 +52,7 @@ export class Iotlb {
   answer(tag: number, request: DmaRequest, need: number): boolean {
     const hi = request.hi | 0;
     const lo = request.lo | 0;
-    if (!isCacheable(hi) || tag === 0) return false;
+    if (!isCacheable(hi, 0) || tag === 0) return false;
     return this.answerPage(tag, hi, lo, need, 12, request) || this.answerLarge(tag, request, need);
   }
 
@@ -60,7 +60,7 @@ export class Iotlb {
   answerLarge(tag: number, request: DmaRequest, need: number): boolean {
     const hi = request.hi | 0;
     const lo = request.lo | 0;
-    if (this.largePages === 0 || !isCacheable(hi)) return false;
+    if (this.largePages === 0 || !isCacheable(hi, 0)) return false;
     return (
       this.answerPage(tag, hi, lo, need, 21, request) ||
       ((this.largePages & HAS_1G) !== 0 && this.answerPage(tag, hi, lo, need, 30, request))

@@ -162,7 +162,8 @@ export class Resolver {
     request.pageShift = walk.pageShift;
     request.granted = walk.granted;
     // the hit path doesn't look at the address: what it must not answer is not cached
-    if (!walk.effects || !isCacheable(hi) || isInterruptAddress(hi, lo) || isProtected) return 0;
+    if (!walk.effects || !isCacheable(hi, walk.outHi)) return 0;
+    if (isProtected || isInterruptAddress(hi, lo)) return 0;
     if (space.place < 0) space.scope!.noteFilled(space);
     if (walk.pageShift === 12) this.iotlb.fillPage(space.tag, hi, lo, walk);
     else this.iotlb.fillLarge(space.tag, hi, lo, walk);

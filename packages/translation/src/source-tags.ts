@@ -5,7 +5,7 @@ import type { AddressSpace } from "./address-space.ts";
 const SOURCES = 0x1_0000;
 
 /** Stands for every source-id while remapping is off. */
-export const ANY_SOURCE = SOURCES;
+export const ANY_SOURCE: number = SOURCES;
 
 /**
  * The table that the hit path begins with: by source-id, the tag of the space that requests without
@@ -32,8 +32,8 @@ export class SourceTags {
     }
   }
 
-  /** A source-id leads nowhere any more. */
-  remove(sourceId: number): void {
-    this.bySource[sourceId] = 0;
+  /** Requests of a source-id go to the space of this tag; 0: none. */
+  set(sourceId: number, tag: number): void {
+    this.bySource[sourceId] = tag;
   }
 }
