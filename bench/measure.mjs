@@ -12,6 +12,7 @@ const results = {};
 for (const row of rows) {
   if (row.packages.some((name) => packages[name] === undefined)) continue;
   const lanes = await row.lanes(kit);
+  if (lanes === null) continue;
   requireAgreement(row, lanes);
   results[row.id] = interleave(lanes, settings);
 }

@@ -40,7 +40,7 @@ for (const topic of topics.filter(({ name }) => name.includes(options.only))) {
   results.push(...judged.map((result) => ({ topic: topic.name, ...result })));
   if (judged.length < topic.rows.length)
     notes.push(
-      `${topic.name}: ${judged.length} of ${topic.rows.length} rows, as not all packages are built`,
+      `${topic.name}: ${judged.length} of ${topic.rows.length} rows: the packages are not built, or don't do it`,
     );
 }
 

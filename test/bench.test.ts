@@ -18,6 +18,13 @@ interface Guest {
   legacyRootTable(
     devices: { sourceId: number; domainId: number; root: number; levels: number }[],
   ): number;
+  scalableRootTable(device: {
+    sourceId: number;
+    domainId: number;
+    pgtt: number;
+    firstStage: number;
+    secondStage: number;
+  }): number;
 }
 interface Verdict {
   readonly goals: { median: number; ok: boolean }[];
@@ -123,5 +130,24 @@ describe("the tables of the benchmarks", () => {
     const context = (rootEntry & ~0xfffn) + 16n * 8n;
     expect(word(guest, context)).toBe(BigInt(root) | 1n);
     expect(word(guest, context + 8n)).toBe((7n << 8n) | 2n);
+  });
+
+  it("leads a device in scalable mode to a PASID table entry (VT-d 9.2, 9.4 to 9.6)", () => {
+    const guest = new Guest(2 ** 20);
+    const device = {
+      sourceId: 0x0285,
+      domainId: 9,
+      pgtt: 3,
+      firstStage: 0x8000,
+      secondStage: 0x9000,
+    };
+    const root = BigInt(guest.scalableRootTable(device));
+    const table = (entry: bigint): bigint => entry & ~0xfffn;
+    const contexts = word(guest, root + 16n * 2n + 8n); // device-function 85h: the upper half
+    const directory = word(guest, table(contexts) + 32n * 5n);
+    const entries = word(guest, table(directory));
+    expect([contexts, directory, entries].map((entry) => entry & 0xfffn)).toEqual([1n, 1n, 1n]);
+    const words = [0n, 8n, 16n].map((offset) => word(guest, table(entries) + offset));
+    expect(words).toEqual([0x9000n | (3n << 6n) | (2n << 2n) | 1n, 9n, 0x8000n]);
   });
 });

@@ -12,6 +12,11 @@ function capabilities({ decodeCapabilities }) {
     IR: 1,
     EIM: 1,
     PT: 1,
+    SMTS: 1,
+    SSTS: 1,
+    FSTS: 1,
+    NEST: 1,
+    SC: 1,
     NFR: 7,
     FRO: 0x40,
     IRO: 0x50,
@@ -38,15 +43,16 @@ export function engineOptions(packages, memory) {
   };
 }
 
-/** Our engine over the tables of `guestWithDevices`, with a read request of its first device. */
-export function createEngine({ packages }, { guest, devices, rootTable }, options = {}) {
+/** Our engine over the tables of a guest of kit.mjs, with a read request of its first device. */
+export function createEngine({ packages }, setup, options = {}) {
+  const { guest, devices, rootTable, scalable = false } = setup;
   const { plugin, memory, translation } = packages;
   const engine = new translation.TranslationEngine({
     ...engineOptions(packages, createGuestMemory(memory, guest)),
     reporter: { dmaFault: () => undefined },
     ...options,
   });
-  engine.latchRoot(hiOf(rootTable), loOf(rootTable), 0, false);
+  engine.latchRoot(hiOf(rootTable), loOf(rootTable), scalable ? 1 : 0, false);
   engine.setEnabled(true);
   const request = new plugin.DmaRequest();
   request.sourceId = devices[0].sourceId;

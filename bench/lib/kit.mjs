@@ -45,3 +45,44 @@ export function guestWithDevices({ pages, pageShift = 12, levels = 4, devices = 
   }));
   return { guest, devices: list, levels, rootTable: guest.legacyRootTable(list) };
 }
+
+/** First-stage bits: present, writable, user, accessed; in a leaf dirty too, so that none is set later. */
+const FIRST_STAGE = { tableBits: 0x27, leafBits: 0x67 };
+const PGTT = { first: 1, second: 2, nested: 3 };
+
+/**
+ * The same for one device in scalable mode, through tables of four levels: of the `first` stage, of
+ * the `second`, or `nested`. Nested, the first stage gives pages in a row, and the second scatters
+ * them; it maps the first stage's tables where they are.
+ */
+export function scalableGuest({ pages, stage }) {
+  const guest = new Guest(GUEST_BYTES);
+  const frames = shuffled(pages, 11);
+  const pageAt = (base, page) => base + page * 4096;
+  let firstStage = 0;
+  let secondStage = 0;
+  if (stage !== "second") {
+    firstStage = guest.allocate();
+    for (let page = 0; page < pages; page++) {
+      const target = pageAt(TARGET, stage === "nested" ? page : frames[page]);
+      guest.map(firstStage, 4, pageAt(IOVA, page), target, FIRST_STAGE);
+    }
+  }
+  if (stage !== "first") {
+    const end = guest.end;
+    secondStage = guest.allocate();
+    for (let table = 0; table < end; table += 4096) guest.map(secondStage, 4, table, table);
+    const input = stage === "nested" ? TARGET : IOVA;
+    frames.forEach((frame, page) => {
+      guest.map(secondStage, 4, pageAt(input, page), pageAt(TARGET, frame));
+    });
+  }
+  const device = { sourceId: 0, domainId: 1, pgtt: PGTT[stage], firstStage, secondStage };
+  return {
+    guest,
+    devices: [{ ...device, root: stage === "first" ? firstStage : secondStage }],
+    levels: 4,
+    rootTable: guest.scalableRootTable(device),
+    scalable: true,
+  };
+}

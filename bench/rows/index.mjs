@@ -4,13 +4,14 @@ import { rows as interrupt } from "./interrupt.mjs";
 import { rows as invalidate } from "./invalidate.mjs";
 import { rows as miss } from "./miss.mjs";
 import { rows as queue } from "./queue.mjs";
+import { rows as scalable } from "./scalable.mjs";
 import { cold, steady } from "./steady.mjs";
 import { rows as walk } from "./walk.mjs";
 
 /**
  * All rows by topic; each topic is measured in processes of its own, by `script` (measure.mjs) with
  * `flags` for Node. A row is `{ id, title, packages, goals, unit?, peer?, lanes(kit) }`: `lanes`
- * returns the variants for `interleave`, of which `viommu` is judged. A goal is `{ atMost }` in the
+ * returns the variants for `interleave`, of which `viommu` is judged, or null where the engine can't. A goal is `{ atMost }` in the
  * row's unit (ns), with `against` in times of that lane's cost, with `row` in times of our own cost in
  * that row. `peer` is what the strongest peer was measured to cost elsewhere.
  */
@@ -23,6 +24,7 @@ export const topics = [
   },
   { name: "convenience", rows: convenience },
   { name: "miss", rows: miss },
+  { name: "scalable", rows: scalable },
   { name: "walk", rows: walk },
   { name: "invalidate", rows: invalidate },
   { name: "queue", rows: queue },

@@ -1,0 +1,53 @@
+import { randomPages } from "../lib/addresses.mjs";
+import { createEngine } from "../lib/engine.mjs";
+import { IOVA, scalableGuest } from "../lib/kit.mjs";
+import { baselineLanes, missWindow } from "../lib/translation-lanes.mjs";
+
+const PAGES = 4096;
+
+/**
+ * Misses in scalable mode: the look-up goes through a PASID table entry, and the walk through one
+ * stage or both. Nested, C walks all 24 references each time and caches nothing; elsewhere it walks
+ * the same tables as in legacy mode.
+ */
+export const rows = [
+  scalableRow("scalable-second", "miss, scalable second-stage", "second", "852 ns", 4),
+  scalableRow("scalable-first", "miss, first-stage", "first", "844 ns", 4),
+  scalableRow("nested", "miss, nested, 4 by 4 levels", "nested", undefined, 2.3),
+];
+
+function scalableRow(id, title, stage, peer, atMost) {
+  return {
+    id,
+    title: `${title}, ${PAGES} pages`,
+    peer,
+    packages: ["translation"],
+    goals: [{ against: "ideal", atMost }],
+    lanes: (kit) => {
+      const list = randomPages(IOVA, PAGES);
+      const setup = scalableGuest({ pages: PAGES, stage });
+      const lane = { ...createEngine(kit, setup), list };
+      if (!answers(lane)) return null;
+      return {
+        viommu: { run: (start, count) => missWindow(lane, start, count) },
+        ...(stage === "nested"
+          ? nestedLane(kit, setup, list)
+          : baselineLanes(kit, setup, { list, flush: true })),
+      };
+    },
+  };
+}
+
+/** False when the engine does not know this kind of table. */
+function answers({ engine, request, list }) {
+  [request.hi, request.lo] = list.pairs;
+  return engine.translate(request) === 0;
+}
+
+function nestedLane({ native }, { guest, devices }, list) {
+  if (native === null) return {};
+  const { firstStage, secondStage } = devices[0];
+  const run = (start, count) =>
+    native.nestedWalk(guest.buffer, firstStage, secondStage, list.values, start, count);
+  return { ideal: { run } };
+}
