@@ -17,12 +17,15 @@ import type { RequestLookup } from "./lookup.ts";
 import { checkOptions } from "./options.ts";
 import type { FaultReporter, TranslationOptions } from "./options.ts";
 import { PagingStructureCache } from "./paging-structure-cache.ts";
+import { PasidSpaces } from "./pasid-spaces.ts";
 import { PassThroughWalker } from "./pass-through.ts";
 import { ProtectedMemory } from "./protected-memory.ts";
 import type { ProtectedRange } from "./protected-memory.ts";
 import { secondStageMasks } from "./reserved-masks.ts";
 import { Resolver } from "./resolver.ts";
-import { LEGACY_SECOND_STAGE, SecondStageWalker } from "./second-stage.ts";
+import { ScalableLookup } from "./scalable-lookup.ts";
+import { ScalableWalkers } from "./scalable-walkers.ts";
+import { LEGACY_KIND, LEGACY_SECOND_STAGE, SecondStageWalker } from "./second-stage.ts";
 import { ANY_SOURCE, SourceTags } from "./source-tags.ts";
 import { TableReader } from "./table-reader.ts";
 import { TagCounter } from "./tag-counter.ts";
@@ -62,6 +65,9 @@ export class TranslationEngine implements DmaRemapper {
   private readonly contexts: ContextCache;
   private readonly invalidation: IotlbInvalidation;
   private readonly legacy: LegacyLookup;
+  private readonly scalable: ScalableLookup;
+  /** With IR and IW as second-stage permissions. */
+  private readonly scalableWithIo: ScalableLookup;
   private readonly resolver: Resolver;
   /** Bits of `hi` that a second-stage input address can have. */
   private readonly inputHiMask: number;
@@ -98,6 +104,14 @@ export class TranslationEngine implements DmaRemapper {
       width: FaultReason.ADDRESS_BEYOND_WIDTH,
       interruptRange: FaultReason.OUTPUT_IN_INTERRUPT_RANGE,
     });
+    const scalableHost = this.ownSpace(
+      "translated in scalable mode",
+      new PassThroughWalker({
+        width: FaultReason.SM_HOST_WIDTH,
+        interruptRange: FaultReason.SM_OUTPUT_IN_INTERRUPT_RANGE,
+      }),
+      hostAddressWidth,
+    );
     this.legacy = new LegacyLookup({
       capabilities,
       hostAddressWidth,
@@ -108,11 +122,33 @@ export class TranslationEngine implements DmaRemapper {
         cache,
         masks: secondStageMasks(capabilities, hostAddressWidth, false),
         reasons: LEGACY_SECOND_STAGE,
+        kind: LEGACY_KIND,
       }),
       passThrough,
       host: this.ownSpace("translated", passThrough, hostAddressWidth),
       counters,
     });
+    const scalable = (ioPermissions: boolean): ScalableLookup => {
+      const walkers = new ScalableWalkers({
+        memory,
+        cache,
+        capabilities,
+        hostAddressWidth,
+        ioPermissions,
+      });
+      return new ScalableLookup({
+        capabilities,
+        hostAddressWidth,
+        majorVersion: options.majorVersion ?? 1,
+        reader: new TableReader(memory),
+        contexts: this.contexts,
+        spaces: new PasidSpaces(capabilities, hostAddressWidth, walkers),
+        host: scalableHost,
+        counters,
+      });
+    };
+    this.scalable = scalable(false);
+    this.scalableWithIo = scalable(true);
     this.resolver = new Resolver({
       capabilities,
       iotlb,
@@ -196,6 +232,8 @@ export class TranslationEngine implements DmaRemapper {
   latchRoot(hi: number, lo: number, ttm: number, ssirwe: boolean): void {
     this.resolver.lookup = this.lookupFor(ttm, ssirwe);
     this.legacy.setRoot(hi, lo);
+    this.scalable.setRoot(hi, lo);
+    this.scalableWithIo.setRoot(hi, lo);
     this.dropAll();
   }
 
@@ -323,7 +361,10 @@ export class TranslationEngine implements DmaRemapper {
   }
 
   private lookupFor(ttm: number, ssirwe: boolean): RequestLookup {
-    const { ADMS } = this.capabilities;
+    const { ADMS, SMTS, SSIRWS } = this.capabilities;
+    if (ttm === TranslationTableMode.SCALABLE && SMTS !== 0) {
+      return ssirwe && SSIRWS !== 0 ? this.scalableWithIo : this.scalable;
+    }
     if (ttm === TranslationTableMode.LEGACY) {
       if (!ssirwe) return this.legacy;
       return new BlockedLookup(FaultReason.TTM_INVALID, FaultReason.PASID_IN_LEGACY);

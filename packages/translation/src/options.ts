@@ -21,6 +21,8 @@ export interface TranslationOptions {
   readonly capabilities: Capabilities;
   /** Bits of a host-physical address (HAW), 32 to 52. */
   readonly hostAddressWidth: number;
+  /** Major version of the architecture (VER.MAX); 1 unless given. */
+  readonly majorVersion?: number;
   /** PCI segment of the devices. */
   readonly segment: number;
   readonly reporter: FaultReporter;

@@ -16,10 +16,15 @@ export interface PassThroughReasons {
  */
 export class PassThroughWalker implements Walker {
   private readonly reasons: PassThroughReasons | null;
+  private readonly granted: number;
 
-  /** @param reasons null: no address is refused, as while remapping is off */
-  constructor(reasons: PassThroughReasons | null) {
+  /**
+   * @param reasons null: no address is refused, as while remapping is off
+   * @param snoop `Access.SNOOP` if all requests snoop (PGSNP)
+   */
+  constructor(reasons: PassThroughReasons | null, snoop = 0) {
     this.reasons = reasons;
+    this.granted = Access.READ | Access.WRITE | Access.BYPASS | snoop;
   }
 
   walk(space: Space, hi: number, lo: number, _need: number, walk: Walk): number {
@@ -31,7 +36,7 @@ export class PassThroughWalker implements Walker {
     walk.outHi = hi;
     walk.outLo = lo;
     walk.pageShift = 30;
-    walk.granted = Access.READ | Access.WRITE | Access.BYPASS;
+    walk.granted = this.granted;
     return 0;
   }
 }

@@ -1,15 +1,20 @@
-import { Access } from "@viommu/plugin";
+import { Access, Exchange } from "@viommu/plugin";
 import type { GuestMemory } from "@viommu/plugin";
 import { FaultReason } from "@viommu/vtd-spec";
 import { isInterruptAddress } from "./interrupt-range.ts";
 import type { PagingStructureCache } from "./paging-structure-cache.ts";
 import type { PagingMasks } from "./reserved-masks.ts";
 import { TableReader } from "./table-reader.ts";
+import { RETRY, TRIES } from "./walk.ts";
 import type { Space, Walk, Walker } from "./walk.ts";
 
 /** Bits of the low word of an entry (VT-d 9.8). */
 const PS = 1 << 7;
+const A = 1 << 8;
+const D = 1 << 9;
 const SNP = 1 << 11;
+/** Place of IR and IW in the high word: as R and W in the low one. */
+const IO_PERMISSIONS = 29;
 
 // constants of this module are known to the compiler, imported ones are loaded each time
 const PAGE = 0x3fff_f000;
@@ -25,6 +30,8 @@ export interface SecondStageReasons {
   readonly rootAccess: number;
   /** A lower entry can't be read. */
   readonly entryAccess: number;
+  /** Neither right is left; 0 where that has no reason of its own. */
+  readonly noPermission: number;
   readonly reserved: number;
   readonly writeDenied: number;
   readonly readDenied: number;
@@ -36,10 +43,43 @@ export const LEGACY_SECOND_STAGE: SecondStageReasons = {
   width: FaultReason.ADDRESS_BEYOND_WIDTH,
   rootAccess: FaultReason.CONTEXT_INVALID,
   entryAccess: FaultReason.SS_ENTRY_ACCESS,
+  noPermission: 0,
   reserved: FaultReason.SS_RESERVED,
   writeDenied: FaultReason.WRITE_DENIED,
   readDenied: FaultReason.READ_DENIED,
   interruptRange: FaultReason.OUTPUT_IN_INTERRUPT_RANGE,
+};
+
+/** Scalable mode: SSS.*, SGN.5 to SGN.8 (VT-d 7.1.3). */
+export const SCALABLE_SECOND_STAGE: SecondStageReasons = {
+  width: FaultReason.SM_SS_WIDTH,
+  rootAccess: FaultReason.SM_SS_ROOT_ACCESS,
+  entryAccess: FaultReason.SM_SS_ENTRY_ACCESS,
+  noPermission: FaultReason.SM_SS_NO_PERMISSION,
+  reserved: FaultReason.SM_SS_RESERVED,
+  writeDenied: FaultReason.SM_WRITE_DENIED,
+  readDenied: FaultReason.SM_READ_DENIED,
+  interruptRange: FaultReason.SM_OUTPUT_IN_INTERRUPT_RANGE,
+};
+
+/** How a second stage is walked. */
+export interface SecondStageKind {
+  /** Permissions are IR and IW instead of R and W (RTADDR.SSIRWE). */
+  readonly ioPermissions: boolean;
+  /** A and D are set (SSADE of the PASID table entry). */
+  readonly setsFlags: boolean;
+  /** Walks snoop the processor caches, so that flags can be set (PWSNP). */
+  readonly walkSnoops: boolean;
+  /** `Access.SNOOP` if all requests snoop (PGSNP), else 0. */
+  readonly snoop: number;
+}
+
+/** Legacy mode. */
+export const LEGACY_KIND: SecondStageKind = {
+  ioPermissions: false,
+  setsFlags: false,
+  walkSnoops: false,
+  snoop: 0,
 };
 
 /** What a second-stage walker works with. */
@@ -48,6 +88,7 @@ export interface SecondStageOptions {
   readonly cache: PagingStructureCache;
   readonly masks: PagingMasks;
   readonly reasons: SecondStageReasons;
+  readonly kind: SecondStageKind;
 }
 
 /** Second-stage translation (VT-d 3.7): three to five levels, pages of 4 KiB, 2 MiB and 1 GiB. */
@@ -58,6 +99,10 @@ export class SecondStageWalker implements Walker {
   private readonly cache: PagingStructureCache;
   private readonly masks: PagingMasks;
   private readonly reasons: SecondStageReasons;
+  private readonly ioPermissions: boolean;
+  private readonly setsFlags: boolean;
+  private readonly walkSnoops: boolean;
+  private readonly snoop: number;
   private readonly reservedHigh: number;
   private readonly reservedUpper: number;
   private readonly reservedTable: number;
@@ -74,6 +119,10 @@ export class SecondStageWalker implements Walker {
     this.reservedTable = options.masks.table;
     this.reservedPage = options.masks.page4K;
     this.reasons = options.reasons;
+    this.ioPermissions = options.kind.ioPermissions;
+    this.setsFlags = options.kind.setsFlags;
+    this.walkSnoops = options.kind.walkSnoops;
+    this.snoop = options.kind.snoop;
   }
 
   walk(space: Space, hi: number, lo: number, need: number, walk: Walk): number {
@@ -89,7 +138,17 @@ export class SecondStageWalker implements Walker {
         if (this.page(tableHi, table & PAGE, lo, need, table & RIGHTS, walk) === 0) return 0;
       }
     }
-    return this.fromTop(space, hi, lo, need, walk);
+    const reason = this.fromTop(space, hi, lo, need, walk);
+    return reason === RETRY ? this.again(space, hi, lo, need, walk) : reason;
+  }
+
+  /** An entry changed while a flag was being set in it. */
+  private again(space: Space, hi: number, lo: number, need: number, walk: Walk): number {
+    for (let tries = 1; tries < TRIES; tries += 1) {
+      const reason = this.fromTop(space, hi, lo, need, walk);
+      if (reason !== RETRY) return reason;
+    }
+    return FaultReason.SM_SS_FLAGS_UPDATE;
   }
 
   /** Walks the levels above the last. */
@@ -117,11 +176,22 @@ export class SecondStageWalker implements Walker {
         high = chunk[word | 1]!;
       }
       // VT-d 7.1.3: permissions first, reserved bits only where one of R and W is set
-      granted &= low;
+      granted &= this.ioPermissions ? high >>> IO_PERMISSIONS : low;
       if (granted === 0 || (need & ~granted) !== 0) return this.denied(need, granted);
-      if ((low & PS) !== 0 && level < 4) return this.largePage(level, low, high, lo, granted, walk);
+      if ((low & PS) !== 0 && level < 4) {
+        const page = level === 2 ? this.masks.page2M : this.masks.page1G;
+        if (((low & page) | (high & reservedHigh)) !== 0) return this.reasons.reserved;
+        const pageShift = level === 2 ? 21 : 30;
+        return this.setsFlags
+          ? this.foundWithFlags(pageShift, tableHi, word, low, high, lo, need, granted, walk)
+          : this.found(pageShift, low, high, lo, granted, walk);
+      }
       const reserved = level > 3 ? this.reservedUpper : this.reservedTable;
       if (((low & reserved) | (high & reservedHigh)) !== 0) return this.reasons.reserved;
+      if (this.setsFlags) {
+        const reason = this.setFlags(tableHi, word, low, A, walk);
+        if (reason !== 0) return reason;
+      }
       const nextHi = ((high & 0xf_ffff) << 2) | (low >>> 30);
       tableLo = low & PAGE;
       if (nextHi !== tableHi) {
@@ -129,7 +199,7 @@ export class SecondStageWalker implements Walker {
         chunk = chunks[nextHi];
       }
     }
-    if (walk.effects) this.cache.fill(space, hi, lo, tableHi, tableLo, granted);
+    if (walk.effects && space.tag !== 0) this.cache.fill(space, hi, lo, tableHi, tableLo, granted);
     return this.page(tableHi, tableLo, lo, need, granted, walk);
   }
 
@@ -154,26 +224,14 @@ export class SecondStageWalker implements Walker {
       low = chunk[word]!;
       high = chunk[word | 1]!;
     }
-    granted &= low;
+    granted &= this.ioPermissions ? high >>> IO_PERMISSIONS : low;
     if (granted === 0 || (need & ~granted) !== 0) return this.denied(need, granted);
     if (((low & this.reservedPage) | (high & this.reservedHigh)) !== 0) {
       return this.reasons.reserved;
     }
-    return this.found(12, low, high, lo, granted, walk);
-  }
-
-  /** Ends a walk at an entry of level 2 or 3 with PS set. */
-  private largePage(
-    level: number,
-    low: number,
-    high: number,
-    lo: number,
-    granted: number,
-    walk: Walk,
-  ): number {
-    const reserved = level === 2 ? this.masks.page2M : this.masks.page1G;
-    if (((low & reserved) | (high & this.reservedHigh)) !== 0) return this.reasons.reserved;
-    return this.found(level === 2 ? 21 : 30, low, high, lo, granted, walk);
+    return this.setsFlags
+      ? this.foundWithFlags(12, tableHi, word, low, high, lo, need, granted, walk)
+      : this.found(12, low, high, lo, granted, walk);
   }
 
   /** The entry maps a page that may be used. */
@@ -192,11 +250,45 @@ export class SecondStageWalker implements Walker {
     walk.outHi = outHi;
     walk.outLo = outLo;
     walk.pageShift = pageShift;
-    walk.granted = granted | ((low & SNP) !== 0 ? SNOOP : 0);
+    walk.granted = granted | this.snoop | ((low & SNP) !== 0 ? SNOOP : 0);
     return 0;
   }
 
+  /**
+   * The same where A and D are set (VT-d 3.7.2). D is set for a write only, so what a read finds
+   * grants no write while D is 0: the first write comes here again.
+   */
+  private foundWithFlags(
+    pageShift: number,
+    tableHi: number,
+    word: number,
+    low: number,
+    high: number,
+    lo: number,
+    need: number,
+    granted: number,
+    walk: Walk,
+  ): number {
+    const isWritten = ((walk.writes ? granted : need) & WRITE) !== 0;
+    const flags = isWritten ? A | D : A;
+    if (!this.walkSnoops && (flags & ~low) !== 0) return FaultReason.SM_SS_FLAGS_NOT_SNOOPED;
+    const held = isWritten || (low & D) !== 0 ? granted : granted & ~WRITE;
+    const reason = this.found(pageShift, low, high, lo, held, walk);
+    return reason !== 0 ? reason : this.setFlags(tableHi, word, low, flags, walk);
+  }
+
+  /** Sets flags in an entry, in one step with the check that nothing else has changed it. */
+  private setFlags(hi: number, word: number, low: number, flags: number, walk: Walk): number {
+    if ((flags & ~low) === 0) return 0;
+    if (!this.walkSnoops) return FaultReason.SM_SS_FLAGS_NOT_SNOOPED;
+    if (!walk.effects) return 0;
+    const result = this.memory.exchangeWord(hi, word << 2, low, low | flags);
+    if (result === Exchange.DONE) return 0;
+    return result === Exchange.DIFFERS ? RETRY : FaultReason.SM_SS_FLAGS_UPDATE;
+  }
+
   private denied(need: number, granted: number): number {
+    if (granted === 0 && this.reasons.noPermission !== 0) return this.reasons.noPermission;
     const missing = need & ~granted;
     return (missing & WRITE) !== 0 ? this.reasons.writeDenied : this.reasons.readDenied;
   }

@@ -19,6 +19,11 @@ export class Walk {
   effects = true;
   /** True: from the top, without the paging-structure cache. */
   full = false;
+  /**
+   * A translation request: the device may write wherever it gets the right to, so that such pages
+   * count as written (VT-d 4.2.3).
+   */
+  writes = false;
   /** Found: the output address of exactly the input address. */
   outHi = 0;
   outLo = 0;
@@ -27,6 +32,11 @@ export class Walk {
   /** Found: bits of `Access`. */
   granted = 0;
 }
+
+/** In place of a reason, inside of walkers: an entry changed while it was used. */
+export const RETRY = -1;
+/** How often such a walk is done. */
+export const TRIES = 4;
 
 /** Translates the addresses of one kind of address space. */
 export interface Walker {

@@ -1,0 +1,93 @@
+import { Access, hiFromWords, loFromWords } from "@viommu/plugin";
+import { PASID_ENTRY, PasidTranslationType, reservedMask } from "@viommu/vtd-spec";
+import type { Capabilities } from "@viommu/vtd-spec";
+import { passThroughLayout } from "./address-space.ts";
+import type { SpaceLayout } from "./address-space.ts";
+import { inputWidth, isWidthSupported, levelsOf } from "./address-width.ts";
+import { anyReserved } from "./reserved-masks.ts";
+import type { ScalableWalkers } from "./scalable-walkers.ts";
+
+const PAGE = 0x3fff_f000;
+
+// PASID table entry (VT-d 9.6): words 0, 2 and 4
+const AW = 7 << 2;
+const SSADE = 1 << 9;
+const PWSNP = 1 << 23;
+const PGSNP = 1 << 24;
+
+/** Turns PASID table entries into address spaces (VT-d 9.6; conditions SPT.3, SPT.4 of 7.1.3). */
+export class PasidSpaces {
+  private readonly capabilities: Capabilities;
+  private readonly hostAddressWidth: number;
+  private readonly walkers: ScalableWalkers;
+  private readonly reserved: Int32Array;
+  /** For translation types without second stage. */
+  private readonly reservedWithout: Int32Array;
+
+  constructor(capabilities: Capabilities, hostAddressWidth: number, walkers: ScalableWalkers) {
+    this.capabilities = capabilities;
+    this.hostAddressWidth = hostAddressWidth;
+    this.walkers = walkers;
+    this.reserved = reservedMask(PASID_ENTRY, capabilities, hostAddressWidth);
+    // docs/adr/0004: guests set AW in first-stage entries of units without second stage
+    this.reservedWithout = this.reserved.slice();
+    this.reservedWithout[0]! &= ~AW;
+  }
+
+  /** Whether a present entry has a reserved bit set. */
+  isReserved(words: Int32Array): boolean {
+    const type = typeOf(words);
+    const withoutSecondStage =
+      type === PasidTranslationType.FIRST_STAGE || type === PasidTranslationType.PASS_THROUGH;
+    return anyReserved(words, withoutSecondStage ? this.reservedWithout : this.reserved);
+  }
+
+  /** The space behind an entry without reserved bits; null if the unit doesn't offer it. */
+  layoutOf(words: Int32Array, _privileged: boolean): SpaceLayout | null {
+    const { PT, SSTS } = this.capabilities;
+    switch (typeOf(words)) {
+      case PasidTranslationType.SECOND_STAGE:
+        return SSTS !== 0 ? this.secondStage(words) : null;
+      case PasidTranslationType.PASS_THROUGH:
+        return PT !== 0 ? this.passThrough(words) : null;
+      default:
+        return null;
+    }
+  }
+
+  private passThrough(words: Int32Array): SpaceLayout {
+    const snoop = snoopOf(words);
+    const walker = this.walkers.passThrough(snoop);
+    return passThroughLayout(`pass-through,${snoop}`, walker, this.hostAddressWidth);
+  }
+
+  private secondStage(words: Int32Array): SpaceLayout | null {
+    const aw = (words[0]! & AW) >>> 2;
+    if (!isWidthSupported(this.capabilities, aw)) return null;
+    const rootHi = hiFromWords(words[0]!, words[1]!);
+    const rootLo = loFromWords(words[0]!) & PAGE;
+    const kind = {
+      setsFlags: (words[0]! & SSADE) !== 0,
+      walkSnoops: (words[2]! & PWSNP) !== 0,
+      snoop: snoopOf(words),
+    };
+    return {
+      key: `second,${rootHi},${rootLo},${aw},${Object.values(kind).join()}`,
+      walker: this.walkers.secondStage(kind),
+      firstStage: false,
+      inputWidth: inputWidth(this.capabilities, aw),
+      rootHi,
+      rootLo,
+      levels: levelsOf(aw),
+    };
+  }
+}
+
+function typeOf(words: Int32Array): number {
+  return (words[0]! >>> 6) & 7;
+}
+
+/** What PGSNP adds to the answers: `Access.SNOOP` or nothing. */
+function snoopOf(words: Int32Array): number {
+  return (words[2]! & PGSNP) !== 0 ? Access.SNOOP : 0;
+}

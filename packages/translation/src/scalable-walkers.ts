@@ -1,0 +1,63 @@
+import type { GuestMemory } from "@viommu/plugin";
+import { FaultReason } from "@viommu/vtd-spec";
+import type { Capabilities } from "@viommu/vtd-spec";
+import type { PagingStructureCache } from "./paging-structure-cache.ts";
+import { PassThroughWalker } from "./pass-through.ts";
+import { secondStageMasks } from "./reserved-masks.ts";
+import type { PagingMasks } from "./reserved-masks.ts";
+import { SCALABLE_SECOND_STAGE, SecondStageWalker } from "./second-stage.ts";
+import type { SecondStageKind } from "./second-stage.ts";
+import type { Walker } from "./walk.ts";
+
+/** What the walkers of scalable mode work with. */
+export interface ScalableWalkersOptions {
+  readonly memory: GuestMemory;
+  readonly cache: PagingStructureCache;
+  readonly capabilities: Capabilities;
+  readonly hostAddressWidth: number;
+  /** RTADDR.SSIRWE. */
+  readonly ioPermissions: boolean;
+}
+
+/** The walkers of scalable mode, one for each combination of flags that a PASID entry has used. */
+export class ScalableWalkers {
+  private readonly options: ScalableWalkersOptions;
+  private readonly secondStageMasks: PagingMasks;
+  private readonly known = new Map<string, Walker>();
+
+  constructor(options: ScalableWalkersOptions) {
+    const { capabilities, hostAddressWidth, ioPermissions } = options;
+    this.options = options;
+    this.secondStageMasks = secondStageMasks(capabilities, hostAddressWidth, ioPermissions);
+  }
+
+  /** @param snoop `Access.SNOOP` or 0 */
+  passThrough(snoop: number): Walker {
+    return this.one(`pass-through,${snoop}`, () => {
+      const reasons = {
+        width: FaultReason.SM_HOST_WIDTH,
+        interruptRange: FaultReason.SM_OUTPUT_IN_INTERRUPT_RANGE,
+      };
+      return new PassThroughWalker(reasons, snoop);
+    });
+  }
+
+  secondStage(flags: Omit<SecondStageKind, "ioPermissions">): Walker {
+    const { memory, cache, ioPermissions } = this.options;
+    const { setsFlags, walkSnoops, snoop } = flags;
+    return this.one(`second,${setsFlags},${walkSnoops},${snoop}`, () => {
+      const masks = this.secondStageMasks;
+      const kind = { ioPermissions, setsFlags, walkSnoops, snoop };
+      return new SecondStageWalker({ memory, cache, masks, reasons: SCALABLE_SECOND_STAGE, kind });
+    });
+  }
+
+  private one(key: string, make: () => Walker): Walker {
+    let walker = this.known.get(key);
+    if (walker === undefined) {
+      walker = make();
+      this.known.set(key, walker);
+    }
+    return walker;
+  }
+}
