@@ -7,7 +7,7 @@ export interface MemoryRange {
 }
 
 /** Bytes of memory with one `hi`. */
-export const GIB = 2 ** 30;
+export const GIB: number = 2 ** 30;
 
 /** What is memory and what is not. */
 export class MemoryLayout {

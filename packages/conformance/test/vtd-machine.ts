@@ -7,7 +7,7 @@ import { IEC_INV_DSC, INV_WAIT_DSC, IOTLB_INV_DSC, IQA, IRTA, Offset } from "@vi
 import { RootTable, SecondStageTable, TableSpace } from "../src/index.ts";
 import type { DmaMapping, InterruptTable } from "../src/index.ts";
 
-const SIZE = 0x10_0000;
+const SIZE = 0x8_0000;
 const TABLES = 0x1000;
 
 /** A VT-d unit with memory and a driver that programs it through registers. */
@@ -49,7 +49,8 @@ export class VtdMachine {
     const { unit } = this;
     const memory = new Int32Array(SIZE / 4);
     this.memory.readWords(0, 0, memory.length, memory);
-    const hash = memory.reduce((sum, word) => Math.imul(sum ^ word, 0x0100_0193), 1);
+    let hash = 1;
+    for (const word of memory) hash = Math.imul(hash ^ word, 0x0100_0193);
     const registers = unit.save().join();
     return [registers, JSON.stringify(unit.dma.counters), hash, this.faults, this.messages].join();
   }
