@@ -1,9 +1,10 @@
 import { Access, hiFromWords, loFromWords } from "@viommu/plugin";
 import { PASID_ENTRY, PasidTranslationType, reservedMask } from "@viommu/vtd-spec";
 import type { Capabilities } from "@viommu/vtd-spec";
-import { passThroughLayout } from "./address-space.ts";
+import { AddressSpace, passThroughLayout } from "./address-space.ts";
 import type { SpaceLayout } from "./address-space.ts";
 import { inputWidth, isWidthSupported, levelsOf } from "./address-width.ts";
+import { NestedStage } from "./nested-stage.ts";
 import { anyReserved } from "./reserved-masks.ts";
 import type { ScalableWalkers } from "./scalable-walkers.ts";
 
@@ -14,6 +15,11 @@ const AW = 7 << 2;
 const SSADE = 1 << 9;
 const PWSNP = 1 << 23;
 const PGSNP = 1 << 24;
+const WPE = 1 << 4;
+const EAFE = 1 << 7;
+
+/** FSPM: 0 for four levels, 1 for five. */
+const FIVE_LEVELS = 1;
 
 /** Turns PASID table entries into address spaces (VT-d 9.6; conditions SPT.3, SPT.4 of 7.1.3). */
 export class PasidSpaces {
@@ -42,12 +48,19 @@ export class PasidSpaces {
     return anyReserved(words, withoutSecondStage ? this.reservedWithout : this.reserved);
   }
 
-  /** The space behind an entry without reserved bits; null if the unit doesn't offer it. */
-  layoutOf(words: Int32Array, _privileged: boolean): SpaceLayout | null {
-    const { PT, SSTS } = this.capabilities;
+  /**
+   * The space behind an entry without reserved bits; null if the unit doesn't offer it.
+   * @param privileged for supervisor requests
+   */
+  layoutOf(words: Int32Array, privileged: boolean): SpaceLayout | null {
+    const { FSTS, NEST, PT, SSTS } = this.capabilities;
     switch (typeOf(words)) {
+      case PasidTranslationType.FIRST_STAGE:
+        return FSTS !== 0 ? this.firstStage(words, privileged, null) : null;
       case PasidTranslationType.SECOND_STAGE:
         return SSTS !== 0 ? this.secondStage(words) : null;
+      case PasidTranslationType.NESTED:
+        return NEST !== 0 ? this.nested(words, privileged) : null;
       case PasidTranslationType.PASS_THROUGH:
         return PT !== 0 ? this.passThrough(words) : null;
       default:
@@ -61,6 +74,44 @@ export class PasidSpaces {
     return passThroughLayout(`pass-through,${snoop}`, walker, this.hostAddressWidth);
   }
 
+  private firstStage(
+    words: Int32Array,
+    supervisor: boolean,
+    second: SpaceLayout | null,
+  ): SpaceLayout | null {
+    const paging = (words[4]! >>> 2) & 3;
+    if (paging > FIVE_LEVELS) return null;
+    if (paging === FIVE_LEVELS && this.capabilities.FS5LP === 0) return null;
+    const rootHi = hiFromWords(words[4]!, words[5]!);
+    const rootLo = loFromWords(words[4]!) & PAGE;
+    const kind = {
+      supervisor,
+      writeProtect: !supervisor || (words[4]! & WPE) !== 0,
+      extendedAccessed: (words[4]! & EAFE) !== 0,
+      walkSnoops: (words[2]! & PWSNP) !== 0,
+      snoop: snoopOf(words),
+    };
+    const { walkers } = this;
+    return {
+      key: `first,${rootHi},${rootLo},${paging},${flagsKey(kind)},${second?.key}`,
+      walker:
+        second === null ? walkers.firstStage(kind) : walkers.nested(kind, nest(second, words)),
+      firstStage: true,
+      inputWidth: paging === FIVE_LEVELS ? 57 : 48,
+      rootHi,
+      rootLo,
+      levels: paging === FIVE_LEVELS ? 5 : 4,
+    };
+  }
+
+  private nested(words: Int32Array, supervisor: boolean): SpaceLayout | null {
+    const second = this.secondStage(words);
+    if (second === null) return null;
+    const first = this.firstStage(words, supervisor, second);
+    if (first === null || first.rootHi >>> (second.inputWidth - 30) !== 0) return null;
+    return first;
+  }
+
   private secondStage(words: Int32Array): SpaceLayout | null {
     const aw = (words[0]! & AW) >>> 2;
     if (!isWidthSupported(this.capabilities, aw)) return null;
@@ -72,7 +123,7 @@ export class PasidSpaces {
       snoop: snoopOf(words),
     };
     return {
-      key: `second,${rootHi},${rootLo},${aw},${Object.values(kind).join()}`,
+      key: `second,${rootHi},${rootLo},${aw},${flagsKey(kind)}`,
       walker: this.walkers.secondStage(kind),
       firstStage: false,
       inputWidth: inputWidth(this.capabilities, aw),
@@ -90,4 +141,13 @@ function typeOf(words: Int32Array): number {
 /** What PGSNP adds to the answers: `Access.SNOOP` or nothing. */
 function snoopOf(words: Int32Array): number {
   return (words[2]! & PGSNP) !== 0 ? Access.SNOOP : 0;
+}
+
+function flagsKey(kind: object): string {
+  return Object.values(kind).join();
+}
+
+/** The second stage that an entry puts under a first one; nothing is cached for it on its own. */
+function nest(second: SpaceLayout, words: Int32Array): NestedStage {
+  return new NestedStage(second.walker, new AddressSpace(second), (words[0]! & SSADE) !== 0);
 }

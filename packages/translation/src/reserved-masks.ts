@@ -1,3 +1,4 @@
+import { FS_PAGE_1G, FS_PAGE_2M, FS_PAGE_4K, FS_TABLE, FS_UPPER } from "@viommu/vtd-spec";
 import { reservedMask, SS_PAGE_1G, SS_PAGE_2M, SS_PAGE_4K } from "@viommu/vtd-spec";
 import { SS_TABLE, SS_UPPER } from "@viommu/vtd-spec";
 import type { Capabilities, Layout } from "@viommu/vtd-spec";
@@ -34,6 +35,19 @@ export function secondStageMasks(
     page4K: mask(SS_PAGE_4K)[0]!,
     page2M: mask(SS_PAGE_2M)[0]!,
     page1G: mask(SS_PAGE_1G)[0]!,
+  };
+}
+
+/** First-stage paging entries (VT-d 9.7). */
+export function firstStageMasks(capabilities: Capabilities, hostAddressWidth: number): PagingMasks {
+  const mask = (layout: Layout): Int32Array => reservedMask(layout, capabilities, hostAddressWidth);
+  return {
+    high: mask(FS_PAGE_4K)[1]!,
+    upper: mask(FS_UPPER)[0]!,
+    table: mask(FS_TABLE)[0]!,
+    page4K: mask(FS_PAGE_4K)[0]!,
+    page2M: mask(FS_PAGE_2M)[0]!,
+    page1G: mask(FS_PAGE_1G)[0]!,
   };
 }
 

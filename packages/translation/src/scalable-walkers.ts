@@ -1,9 +1,12 @@
 import type { GuestMemory } from "@viommu/plugin";
 import { FaultReason } from "@viommu/vtd-spec";
 import type { Capabilities } from "@viommu/vtd-spec";
+import { FirstStageWalker } from "./first-stage.ts";
+import type { FirstStageKind } from "./first-stage.ts";
+import type { NestedStage } from "./nested-stage.ts";
 import type { PagingStructureCache } from "./paging-structure-cache.ts";
 import { PassThroughWalker } from "./pass-through.ts";
-import { secondStageMasks } from "./reserved-masks.ts";
+import { firstStageMasks, secondStageMasks } from "./reserved-masks.ts";
 import type { PagingMasks } from "./reserved-masks.ts";
 import { SCALABLE_SECOND_STAGE, SecondStageWalker } from "./second-stage.ts";
 import type { SecondStageKind } from "./second-stage.ts";
@@ -22,12 +25,14 @@ export interface ScalableWalkersOptions {
 /** The walkers of scalable mode, one for each combination of flags that a PASID entry has used. */
 export class ScalableWalkers {
   private readonly options: ScalableWalkersOptions;
+  private readonly firstStageMasks: PagingMasks;
   private readonly secondStageMasks: PagingMasks;
   private readonly known = new Map<string, Walker>();
 
   constructor(options: ScalableWalkersOptions) {
     const { capabilities, hostAddressWidth, ioPermissions } = options;
     this.options = options;
+    this.firstStageMasks = firstStageMasks(capabilities, hostAddressWidth);
     this.secondStageMasks = secondStageMasks(capabilities, hostAddressWidth, ioPermissions);
   }
 
@@ -50,6 +55,22 @@ export class ScalableWalkers {
       const kind = { ioPermissions, setsFlags, walkSnoops, snoop };
       return new SecondStageWalker({ memory, cache, masks, reasons: SCALABLE_SECOND_STAGE, kind });
     });
+  }
+
+  firstStage(kind: FirstStageKind): Walker {
+    const { supervisor, writeProtect, extendedAccessed, walkSnoops, snoop } = kind;
+    const key = `first,${supervisor},${writeProtect},${extendedAccessed},${walkSnoops},${snoop}`;
+    return this.one(key, () => this.firstStageWalker(kind, null));
+  }
+
+  /** Each nested space has a walker of its own: it knows the second stage. */
+  nested(kind: FirstStageKind, nested: NestedStage): Walker {
+    return this.firstStageWalker(kind, nested);
+  }
+
+  private firstStageWalker(kind: FirstStageKind, nested: NestedStage | null): Walker {
+    const { memory, cache } = this.options;
+    return new FirstStageWalker({ memory, cache, masks: this.firstStageMasks, kind, nested });
   }
 
   private one(key: string, make: () => Walker): Walker {
