@@ -350,10 +350,11 @@ export class TranslationEngine implements DmaRemapper {
     const result = resolver.resolve(request, true);
     if (resolver.hit) return result;
     this.counters.misses += 1;
-    if (result > 0) {
+    const fault = result > 0 ? result : resolver.reportedAnyway;
+    if (fault !== 0) {
       this.counters.faults += 1;
-      request.suppressed = resolver.suppressed && isQualified(result);
-      this.reporter.dmaFault(result, request);
+      request.suppressed = resolver.suppressed && isQualified(fault);
+      this.reporter.dmaFault(fault, request);
     }
     const observer = this.hooks.translateMiss;
     if (observer !== null) observer(this.unit, request, result);

@@ -43,6 +43,8 @@ export class Resolver {
   hit = false;
   /** FPD was set on the way of the last request: a qualified fault is not recorded. */
   suppressed = false;
+  /** A fault to report although the last request completed: SFS.10 of a translation request; or 0. */
+  reportedAnyway = 0;
   private readonly capabilities: Capabilities;
   private readonly iotlb: Iotlb;
   private readonly contexts: ContextCache;
@@ -69,6 +71,7 @@ export class Resolver {
   /** Answers a request as `DmaRemapper.translate` does; without `effects` as `probe`. */
   resolve(request: DmaRequest, effects: boolean): number {
     this.hit = false;
+    this.reportedAnyway = 0;
     this.walk.effects = effects;
     const own = this.contexts.find(request.sourceId & 0xffff);
     if (
@@ -82,8 +85,8 @@ export class Resolver {
     const space = own.space;
     const need = request.access & RIGHTS;
     this.suppressed = own.suppressed;
-    if (need === 0 || !effects) return this.translateIn(space, request);
-    // the engine has looked into the IOTLB
+    // the engine has looked into the IOTLB, unless the address is in the upper half
+    if (need === 0 || !effects || request.hi < 0) return this.translateIn(space, request);
     return this.walkIn(space, request, need);
   }
 
@@ -129,21 +132,26 @@ export class Resolver {
     const walk = this.walk;
     const hi = request.hi | 0;
     const lo = request.lo | 0;
+    if (walk.effects) this.noteWalk(space);
     const reason = space.walker.walk(space, hi, lo, need, walk);
-    if (!walk.effects) return reason !== 0 ? reason : this.give(space, request);
-    this.counters.walks += 1;
     if (reason !== 0) return reason;
+    if (!walk.effects) return this.give(space, request);
     // most are a 4 KiB page without anything particular
     if (walk.pageShift !== 12 || hi === 3 || hi >>> 26 !== 0 || this.protectedMemory.active) {
       return this.give(space, request);
     }
-    if (space.place < 0) space.scope!.noteFilled(space);
     this.iotlb.fillPage(space.tag, hi, lo, walk);
     request.outHi = walk.outHi;
     request.outLo = walk.outLo;
     request.pageShift = 12;
     request.granted = walk.granted;
     return 0;
+  }
+
+  private noteWalk(space: AddressSpace): void {
+    this.counters.walks += 1;
+    // even a walk that fails leaves something in the paging-structure cache
+    if (space.place < 0) space.scope!.noteFilled(space);
   }
 
   /** Answers with the result of a walk, and caches it if it may be cached. */
@@ -164,7 +172,6 @@ export class Resolver {
     // the hit path doesn't look at the address: what it must not answer is not cached
     if (!walk.effects || !isCacheable(hi, walk.outHi)) return 0;
     if (isProtected || isInterruptAddress(hi, lo)) return 0;
-    if (space.place < 0) space.scope!.noteFilled(space);
     if (walk.pageShift === 12) this.iotlb.fillPage(space.tag, hi, lo, walk);
     else this.iotlb.fillLarge(space.tag, hi, lo, walk);
     return 0;
@@ -200,18 +207,17 @@ export class Resolver {
     toInterruptRange: boolean,
   ): number {
     const { found, walk } = this;
-    if (walk.effects) this.counters.walks += 1;
     if (reason === 0 && toInterruptRange) return this.translationOfInterruptRange(request);
     if (reason === 0) {
       // the completion tells the rights that the tables give now, not those in a cache
       walk.full = true;
-      if (walk.effects) {
-        this.counters.walks += 1;
-        // before the walk: it may fill the paging-structure cache, and then fail
-      }
+      walk.writes = !this.isReadOnly(request);
+      if (walk.effects) this.noteWalk(found.space);
       reason = found.space.walker.walk(found.space, request.hi, request.lo, 0, walk);
       walk.full = false;
+      walk.writes = false;
     }
+    if (reason === FaultReason.FS_FLAGS_UPDATE) this.reportedAnyway = reason;
     if (reason === 0) reason = this.give(found.space, request);
     else if (isRecoverable(reason)) reason = noRights(request);
     if (reason !== 0) return reason;
