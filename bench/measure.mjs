@@ -11,7 +11,7 @@ const kit = { packages, native: loadBaseline(baseline) };
 const results = {};
 for (const row of rows) {
   if (row.packages.some((name) => packages[name] === undefined)) continue;
-  const lanes = await row.lanes(kit);
+  const lanes = row.lanes(kit);
   if (lanes === null) continue;
   requireAgreement(row, lanes);
   results[row.id] = interleave(lanes, settings);

@@ -61,41 +61,31 @@ export function createEngine({ packages }, setup, options = {}) {
 }
 
 /**
- * The second-stage walker of our engine without the engine, for the space of the first device. It is
- * no public part of the package, so its modules are named here.
+ * The second-stage walker of an engine, the address space of the first device, and a walk from the
+ * top that leaves no traces. They are no public part of the package: they are looked for in an engine
+ * that has translated, by what they can do.
  */
-export async function createWalker({ packages }, { guest, devices }) {
-  const part = (name) =>
-    import(new URL(`../../packages/translation/dist/${name}.js`, import.meta.url));
-  const [
-    { SecondStageWalker, LEGACY_SECOND_STAGE },
-    { secondStageMasks },
-    { AddressSpace },
-    { Walk },
-  ] = await Promise.all(["second-stage", "reserved-masks", "address-space", "walk"].map(part));
-  const { memory, capabilities, hostAddressWidth } = engineOptions(
-    packages,
-    createGuestMemory(packages.memory, guest),
-  );
-  const walker = new SecondStageWalker({
-    memory,
-    cache: null,
-    masks: secondStageMasks(capabilities, hostAddressWidth, false),
-    reasons: LEGACY_SECOND_STAGE,
-  });
-  const { root, levels } = devices[0];
-  const space = new AddressSpace({
-    key: "bench",
-    walker,
-    inputWidth: 12 + 9 * levels,
-    rootHi: hiOf(root),
-    rootLo: loOf(root),
-    levels,
-  });
-  const walk = new Walk();
-  walk.full = true;
-  walk.effects = false;
-  return { walker, space, walk };
+export function walkerOf(kit, setup, address) {
+  const { engine, request } = createEngine(kit, setup);
+  request.hi = hiOf(address);
+  request.lo = loOf(address);
+  engine.translate(request);
+  const { levels } = setup.devices[0];
+  const space = findInside(engine, (part) => part.levels === levels && "walker" in part);
+  const walk = findInside(engine, (part) => "full" in part && "effects" in part);
+  return { walker: space.walker, space, walk: Object.assign(walk, { full: true, effects: false }) };
+}
+
+/** The first object below `root` for which `matches` is true. */
+function findInside(root, matches) {
+  const seen = new Set([root]);
+  for (const part of seen) {
+    if (matches(part)) return part;
+    if (ArrayBuffer.isView(part)) continue;
+    const inside = part instanceof Map || part instanceof Set ? part.values() : Object.values(part);
+    for (const value of inside) if (value !== null && typeof value === "object") seen.add(value);
+  }
+  throw new Error("the engine's parts have changed: look at walkerOf in bench/lib/engine.mjs");
 }
 
 /** The guest's buffer as the memory of a machine. */

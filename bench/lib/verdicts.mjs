@@ -2,17 +2,20 @@ import { summary } from "./stats.mjs";
 
 /**
  * What the runs say about one row. `runs` holds all rows of each process: `{ [row]: { [lane]: value } }`.
- * Returns the lanes' values and, for each goal, what was reached, each as median, least and most; a
- * goal whose other side was not measured is left out. Null, when the row was not measured.
+ * Returns the lanes' values, our ratios to the other lanes and, for each goal, what was reached, each
+ * as median, least and most; a goal whose other side was not measured is left out. Null, when the row
+ * was not measured.
  */
 export function judgeRow(row, runs) {
   const own = runs.filter((rows) => rows[row.id] !== undefined);
   if (own.length === 0) return null;
-  const lanes = Object.fromEntries(
-    Object.keys(own[0][row.id]).map((lane) => [
-      lane,
-      summary(own.map((rows) => rows[row.id][lane])),
-    ]),
+  const names = Object.keys(own[0][row.id]);
+  const overRuns = (of) => summary(own.map((rows) => of(rows[row.id])));
+  const lanes = Object.fromEntries(names.map((name) => [name, overRuns((run) => run[name])]));
+  const ratios = Object.fromEntries(
+    names
+      .filter((name) => name !== "viommu")
+      .map((name) => [name, overRuns((run) => run.viommu / run[name])]),
   );
   const goals = row.goals.flatMap((goal) => {
     const values = own.map((rows) => reached(goal, row, rows));
@@ -25,6 +28,7 @@ export function judgeRow(row, runs) {
     title: row.title,
     unit: row.unit ?? "ns",
     lanes,
+    ratios,
     goals,
     peer: row.peer ?? null,
   };

@@ -1,5 +1,5 @@
 import { randomPages } from "../lib/addresses.mjs";
-import { createWalker } from "../lib/engine.mjs";
+import { walkerOf } from "../lib/engine.mjs";
 import { guestWithDevices, IOVA } from "../lib/kit.mjs";
 import { eachBaseline } from "../lib/translation-lanes.mjs";
 
@@ -19,10 +19,10 @@ function walkRow(id, title, shape) {
     title,
     packages: ["translation"],
     goals: [{ against: "ideal", atMost: 2.5 }],
-    lanes: async (kit) => {
+    lanes: (kit) => {
       const list = randomPages(IOVA, shape.pages);
       const setup = guestWithDevices(shape);
-      const lane = { ...(await createWalker(kit, setup)), list };
+      const lane = { ...walkerOf(kit, setup, IOVA), list };
       const { ideal } = eachBaseline(kit, setup, {}, (iotlb) => ({
         run: (start, count) => kit.native.walk(iotlb, 0, list.values, start, count),
       }));
