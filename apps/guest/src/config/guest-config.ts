@@ -89,3 +89,8 @@ export interface GuestConfig {
   readonly devices: readonly DeviceConfig[];
   readonly workload: WorkloadConfig;
 }
+
+/** Interrupts of a device: one for each of its queues. */
+export function queuesOf(interrupt: InterruptConfig): number {
+  return interrupt.kind === "msi-x" ? interrupt.vectors : 1;
+}

@@ -71,8 +71,12 @@ export function checkNumberOfInterrupts(
   }
 }
 
-/** The workload has devices that can do it. */
-export const checkWorkload: Rule = ({ devices, workload }, refuse: Refuse) => {
+/** The workload can be done by these devices and vCPUs. */
+export function checkWorkload(
+  { devices, workload }: GuestDescription,
+  vcpus: number,
+  refuse: Refuse,
+): void {
   if (workload.interrupts > 0 && devices.length === 0) {
     refuse(["workload", "interrupts"], "cannot come without a device", "add one, or give 0");
   }
@@ -83,4 +87,12 @@ export const checkWorkload: Rule = ({ devices, workload }, refuse: Refuse) => {
       "add one, or give 0",
     );
   }
-};
+  const { affinityChanges, interrupts } = workload;
+  if (affinityChanges > interrupts) {
+    const path = ["workload", "affinityChanges"];
+    refuse(path, `are more than the ${interrupts} interrupts`, "give at most as many");
+  }
+  if (affinityChanges > 0 && vcpus === 1) {
+    refuse(["workload", "affinityChanges"], "need a second vCPU", "add one, or give 0");
+  }
+}

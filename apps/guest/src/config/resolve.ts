@@ -9,6 +9,7 @@ import {
   checkWorkload,
   interruptOf,
 } from "./interrupt-rules.ts";
+import { checkMemorySize } from "./memory-rules.ts";
 import { checkBusAddresses, checkNames, checkNumbers } from "./name-rules.ts";
 import { apicIdsOf, checkReach } from "./processor-rules.ts";
 import type { Refuse } from "./rule.ts";
@@ -28,13 +29,16 @@ export function resolveGuest(guest: GuestDescription, refuse: Refuse): GuestConf
   checkReach(guest, apicIds, refuse);
   checkNumberOfInterrupts(guest, apicIds.length, refuse);
   const bars = checkAddressMap(guest, profiles, refuse);
-  checkWorkload(guest, refuse);
+  const memory = memoryRanges(guest);
+  const parts = guest.devices.map(({ kind }, i) => ({ kind, interrupt: interrupts[i]! }));
+  checkMemorySize(memory, guest.units.length, parts, refuse);
+  checkWorkload(guest, apicIds.length, refuse);
 
   const { apicMode, extendedDestinationId } = guest.vcpus;
   return {
     name: guest.name,
     processors: { apicIds, apicMode, extendedDestinationId },
-    memory: memoryRanges(guest),
+    memory,
     hostAddressWidth: guest.hostAddressWidth,
     units: guest.units.map(({ name, base, segment, includeAll, queueBudget, iotlbSlots }, i) => ({
       ...{ name, base, segment, includeAll, queueBudget, iotlbSlots },

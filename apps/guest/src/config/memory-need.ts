@@ -1,0 +1,40 @@
+import { queuesOf } from "./guest-config.ts";
+import type { DeviceConfig } from "./guest-config.ts";
+
+const PAGE = 4096;
+const MIB = 2 ** 20;
+
+/** Bytes that a guest uses for its IOMMU driver, and for device drivers. */
+export interface MemoryNeed {
+  /** Tables, queues and status words of the units' driver. */
+  readonly iommuDriver: number;
+  /** Rings and buffers. */
+  readonly deviceDrivers: number;
+}
+
+/** Interrupt remapping table (1 MiB), root tables and queue of a unit. */
+const UNIT = 2 * MIB;
+/** Paging structures of a device's domain. */
+const DOMAIN = 256 * 1024;
+/** Ring and buffers of a queue that stay; what is under way is in addition. */
+const PAGES_OF_QUEUE: Readonly<Record<DeviceConfig["kind"], number>> = {
+  nic: 5,
+  block: 1,
+  timer: 1,
+};
+const PAGES_UNDER_WAY = 1024;
+
+/** What these units and devices need. */
+export function memoryNeed(
+  units: number,
+  devices: readonly Pick<DeviceConfig, "kind" | "interrupt">[],
+): MemoryNeed {
+  const pages = devices.reduce(
+    (sum, { kind, interrupt }) => sum + PAGES_OF_QUEUE[kind] * queuesOf(interrupt),
+    PAGES_UNDER_WAY,
+  );
+  return {
+    iommuDriver: units === 0 ? 0 : units * UNIT + devices.length * DOMAIN,
+    deviceDrivers: pages * PAGE,
+  };
+}

@@ -1,0 +1,51 @@
+import { ioapics } from "@viommu/irq-hooks";
+import type { Ioapic, InterruptRouteOptions } from "@viommu/irq-hooks";
+import { createDmaPort } from "@viommu/memory";
+import { guestMemory, interruptSink, mmioRegions } from "@viommu/plugin";
+import type { Plugin } from "@viommu/plugin";
+import { vtdUnits } from "@viommu/vtd";
+import type { DeviceConfig } from "../config/guest-config.ts";
+import { directDma } from "../machine/direct-dma.ts";
+import { BlockDevice } from "./block.ts";
+import { devices } from "./device.ts";
+import type { DeviceInterrupts } from "./device.ts";
+import { MsixInterrupts, PinInterrupts } from "./interrupts.ts";
+import { Nic } from "./nic.ts";
+import { Timer } from "./timer.ts";
+
+const MODELS = { nic: Nic, block: BlockDevice, timer: Timer } as const;
+
+/** A device as a part of a machine, under the unit that has it in its scope. */
+export function devicePlugin(config: DeviceConfig): Plugin {
+  return {
+    name: config.name,
+    needs: [guestMemory, interruptSink, vtdUnits, ioapics],
+    provides: [devices, mmioRegions],
+    setup(host) {
+      const { sourceId, segment } = config.address;
+      const unit = host.use(vtdUnits).find(({ name }) => name === config.unit);
+      const sink = host.use(interruptSink);
+      const port = createDmaPort({
+        memory: host.use(guestMemory),
+        remapper: unit?.dma ?? directDma(segment),
+        sourceId,
+        ...(unit === undefined ? {} : { interrupts: { remapper: unit.interrupts, sink } }),
+      });
+      const route = { sink, remapper: unit?.interrupts, sourceId };
+      const interrupts = interruptsOf(config, route, host.use(ioapics));
+      const device = new MODELS[config.kind](config, port, interrupts);
+      host.provide(devices, device);
+      for (const region of device.regions) host.provide(mmioRegions, region);
+    },
+  };
+}
+
+function interruptsOf(
+  { name, bar, interrupt }: DeviceConfig,
+  route: InterruptRouteOptions,
+  chips: readonly Ioapic[],
+): DeviceInterrupts {
+  if (interrupt.kind === "msi-x") return new MsixInterrupts(name, bar, interrupt.vectors, route);
+  const chip = chips.find((ioapic) => ioapic.name === interrupt.ioapic)!;
+  return new PinInterrupts(chip, interrupt.pin, interrupt.trigger);
+}

@@ -1,0 +1,158 @@
+import { DeliveryMode } from "@viommu/irq-hooks";
+import type { LapicBus } from "@viommu/irq-hooks";
+import { ViommuError } from "@viommu/plugin";
+import { mix } from "../random.ts";
+import type { InterruptPath } from "./interrupt-routes.ts";
+import type { Problems } from "./problems.ts";
+import { Processors } from "./processors.ts";
+import { VectorTable } from "./vector-table.ts";
+
+/** The vector of vCPU 0 for faults that units report: above those of devices. */
+export const FAULT_VECTOR = 0xef;
+
+/** An interrupt of a device, and how often it was where. */
+export interface Interrupt {
+  /** "nic0/3": device and queue. */
+  readonly name: string;
+  readonly path: InterruptPath;
+  /** How often the device has sent it. */
+  readonly sent: () => number;
+  /** Serves it; what is wrong, or null. */
+  readonly serve: () => string | null;
+  /** No two of these on one vector: levels of one I/O APIC that end by their vector. */
+  readonly exclusive: Set<number> | undefined;
+  vcpu: number;
+  vector: number;
+  /** Times it came to a local APIC, and was served there. */
+  arrived: number;
+  served: number;
+}
+
+/** What one device needs for {@link Interrupts.add}. */
+export type NewInterrupt = Pick<Interrupt, "name" | "path" | "sent" | "serve" | "exclusive">;
+
+/**
+ * All interrupts of the guest. Every arrival is checked when it happens: it must be at the vCPU and
+ * vector that the interrupt has now, and the device must have sent as many.
+ */
+export class Interrupts {
+  readonly all: Interrupt[] = [];
+  readonly vcpus: number;
+  readonly counters = { arrived: 0, served: 0, moved: 0 };
+  /** Tells one sequence of arrivals from another. */
+  digest = 0;
+  readonly #problems: Problems;
+  readonly #table: VectorTable<Interrupt>;
+  #processors: Processors | null = null;
+  #lapics: LapicBus | null = null;
+  #serveFaults: () => void = () => undefined;
+
+  constructor(vcpus: number, problems: Problems) {
+    this.vcpus = vcpus;
+    this.#problems = problems;
+    this.#table = new VectorTable(vcpus);
+  }
+
+  /** The kernel starts: its processors take interrupts from now on. */
+  start(lapics: LapicBus, serveFaults: () => void): void {
+    this.#lapics = lapics;
+    this.#serveFaults = serveFaults;
+    this.#processors = new Processors(lapics);
+    this.#processors.start();
+  }
+
+  /** A local APIC has taken a message; called inside the delivery. */
+  readonly note = (vcpu: number, vector: number, mode: number): void => {
+    this.#processors?.wake(vcpu);
+    this.digest = mix(this.digest, vcpu * 256 + vector);
+    if (mode !== DeliveryMode.FIXED) {
+      this.#problems.add(`vCPU ${vcpu} got an interrupt with delivery mode ${mode}`);
+      return;
+    }
+    if (vcpu === 0 && vector === FAULT_VECTOR) return;
+    this.counters.arrived += 1;
+    const use = this.#table.find(vcpu, vector);
+    const where = `vector 0x${vector.toString(16)} of vCPU ${vcpu}`;
+    if (use === undefined) {
+      this.#problems.add(`an interrupt came to ${where}, which nobody uses`);
+      return;
+    }
+    const { owner, retired } = use;
+    owner.arrived += 1;
+    if (retired) this.#problems.add(`${owner.name} came to ${where}, from where it had moved away`);
+    if (owner.arrived > owner.sent()) this.#problems.add(`${owner.name} came twice to ${where}`);
+  };
+
+  /** A device's interrupt, pointed to a vCPU. Throws ERR_VIOMMU_GUEST when no vector is left there. */
+  add(parts: NewInterrupt, vcpu: number): Interrupt {
+    const interrupt = { ...parts, vcpu: -1, vector: -1, arrived: 0, served: 0 };
+    this.all.push(interrupt);
+    if (this.#point(interrupt, vcpu)) return interrupt;
+    throw new ViommuError(
+      "ERR_VIOMMU_GUEST",
+      `vCPU ${vcpu} has no vector left for ${parts.name}; give the guest more vCPUs or I/O APICs`,
+    );
+  }
+
+  /**
+   * Changes the affinity of an interrupt; what waits is served where it came. It stays where it is
+   * when no vector is left there.
+   */
+  move(interrupt: Interrupt, vcpu: number): void {
+    const { vcpu: from, vector } = interrupt;
+    if (vcpu === from || !this.#point(interrupt, vcpu)) return;
+    this.#table.retire(from, vector);
+    interrupt.exclusive?.delete(vector);
+    this.counters.moved += 1;
+  }
+
+  /** Lets all vCPUs serve what has come. */
+  run(): void {
+    this.#processors!.run((vcpu, vector) => {
+      this.#serve(vcpu, vector);
+    });
+    this.#table.releaseRetired();
+  }
+
+  /** At the end: what was sent, what came and what was served must be the same. */
+  checkTotals(): void {
+    for (const { name, sent, arrived, served } of this.all) {
+      if (sent() === arrived && arrived === served) continue;
+      this.#problems.add(
+        `${name} was sent ${sent()} times, came ${arrived} times, was served ${served} times`,
+      );
+    }
+    const { merged } = this.#lapics!.lapics;
+    const lost = merged.reduce((sum, count) => sum + count, 0);
+    if (lost > 0) this.#problems.add(`${lost} interrupts came while the same vector was waiting`);
+    const { unclaimed, ignored } = this.#lapics!.counters;
+    if (unclaimed > 0)
+      this.#problems.add(`${unclaimed} messages had a destination that is not there`);
+    if (ignored > 0) this.#problems.add(`${ignored} messages were no interrupts`);
+  }
+
+  #point(interrupt: Interrupt, vcpu: number): boolean {
+    const { exclusive } = interrupt;
+    const vector = this.#table.claim(vcpu, interrupt, exclusive);
+    if (vector < 0) return false;
+    exclusive?.add(vector);
+    interrupt.path.point({ apicId: this.#lapics!.apicId(vcpu), vector });
+    interrupt.vcpu = vcpu;
+    interrupt.vector = vector;
+    return true;
+  }
+
+  #serve(vcpu: number, vector: number): void {
+    if (vcpu === 0 && vector === FAULT_VECTOR) {
+      this.#serveFaults();
+      return;
+    }
+    const owner = this.#table.find(vcpu, vector)?.owner;
+    if (owner === undefined) return; // told at its arrival
+    const problem = owner.serve();
+    owner.path.end();
+    owner.served += 1;
+    this.counters.served += 1;
+    if (problem !== null) this.#problems.add(`${owner.name}: ${problem}`);
+  }
+}

@@ -1,0 +1,78 @@
+import { probe } from "@viommu/guest-driver";
+import type { DriverFault, IommuDriver, PciBridges } from "@viommu/guest-driver";
+import type { GuestConfig } from "../config/guest-config.ts";
+import type { Machine } from "../machine/machine.ts";
+import { startDevices } from "./devices.ts";
+import type { DrivenDevice } from "./devices.ts";
+import { FAULT_VECTOR } from "./interrupts.ts";
+import type { Interrupts } from "./interrupts.ts";
+import { splitMemory } from "./memory-plan.ts";
+import { Ram } from "./ram.ts";
+
+/** The operating system of a guest, up and running. */
+export interface Kernel {
+  /** Null: the guest has no remapping unit. */
+  readonly iommu: IommuDriver | null;
+  readonly devices: readonly DrivenDevice[];
+  /** Faults that its units have reported. */
+  readonly faults: readonly DriverFault[];
+}
+
+/**
+ * Starts the kernel: finds units through ACPI and programs them with the guest driver, switches the
+ * local APICs on, drives the devices and spreads their interrupts over the vCPUs. Only registers,
+ * memory and configuration space are used. Throws ERR_VIOMMU_DRIVER_* where the units can't serve it.
+ */
+export function bootKernel(machine: Machine, interrupts: Interrupts): Kernel {
+  const { config, memory, lapics, firmware } = machine;
+  const plan = splitMemory(firmware.usable, config);
+  const ram = new Ram(memory, plan.deviceDrivers);
+  const iommu = plan.iommuDriver === null ? null : probeUnits(machine, plan.iommuDriver);
+  const faults: DriverFault[] = [];
+  interrupts.start(lapics, () => {
+    if (iommu !== null) faults.push(...nameFaults(config, iommu));
+  });
+  iommu?.start();
+  const devices = startDevices(machine, iommu, ram, interrupts);
+  return { iommu, devices, faults };
+}
+
+function probeUnits(
+  machine: Machine,
+  pages: { readonly base: number; readonly size: number },
+): IommuDriver {
+  const { config, memory, bus, firmware, lapics } = machine;
+  return probe({
+    bus,
+    memory,
+    pages,
+    acpi: { rsdp: firmware.rsdp },
+    pci: bridgesOf(config),
+    unmapping: config.workload.unmapping,
+    faultEvent: { apicId: lapics.apicId(0), vector: FAULT_VECTOR },
+    poll: () => {
+      machine.runPendingWork();
+    },
+  });
+}
+
+/** Reads the fault logs; units go by their names in the configuration. */
+function nameFaults(config: GuestConfig, iommu: IommuDriver): DriverFault[] {
+  return iommu.serviceFaults().faults.map((fault) => {
+    const unit = iommu.topology.units.find(({ name }) => name === fault.unit);
+    const named = config.units.find(({ base }) => base === unit?.registerBase);
+    return { ...fault, unit: named?.name ?? fault.unit };
+  });
+}
+
+/** The bus numbers that firmware gave to bridges. */
+function bridgesOf({ bridges }: GuestConfig): PciBridges {
+  return {
+    buses(segment, sourceId) {
+      const { first, last } = bridges.find(
+        ({ address }) => address.segment === segment && address.sourceId === sourceId,
+      )!.buses;
+      return { secondary: first, subordinate: last };
+    },
+  };
+}
