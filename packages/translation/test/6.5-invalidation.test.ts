@@ -121,6 +121,19 @@ describe("VT-d 6.5.2.3, IOTLB invalidation", () => {
     expect(bench.ask({ address: 0x3000n }).out).toBe(0x7000n);
   });
 
+  it("drops the paging structures of a walk that ended in a fault", () => {
+    const { bench, root, levels } = secondStageBench();
+    bench.map(root, levels, 0x1000n, 0n);
+    expect(bench.reason({ address: 0x1000n })).toBe(6); // nothing in the IOTLB
+    const other = bench.page();
+    bench.write(other + 8n, 0x7003n);
+    const old = bench.map(root, levels, 0x1000n, 0x9003n);
+    expect(old).not.toBe(other + 8n);
+    bench.map(root, levels, 0n, other | 3n, 2);
+    bench.engine.invalidateIotlbDomain(5);
+    expect(bench.ask({ address: 0x1000n }).out).toBe(0x7000n);
+  });
+
   it("covers all spaces of a domain, and bounds the work for many", () => {
     const bench = new Bench();
     const roots: bigint[] = [];
