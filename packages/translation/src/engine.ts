@@ -266,7 +266,9 @@ export class TranslationEngine implements DmaRemapper {
   /** @param domainId 16 bits; in scalable mode everything is dropped */
   invalidateContextDomain(domainId: number): void {
     this.counters.invalidations += 1;
-    this.contexts.invalidateDomain(domainId);
+    // scalable-mode context entries name no domain
+    if (this.resolver.lookup === this.legacy) this.contexts.invalidateDomain(domainId);
+    else this.contexts.invalidateAll();
   }
 
   /**
