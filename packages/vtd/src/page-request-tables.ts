@@ -50,7 +50,9 @@ export interface PageRequestTableParts {
 export class PageRequestTables {
   readonly #parts: PageRequestTableParts;
   readonly #words = new Int32Array(16);
-  readonly #reserved: Readonly<Record<"root" | "context" | "directory" | "entry", Int32Array>>;
+  readonly #reserved: Readonly<
+    Record<"root" | "context" | "directory" | "entry" | "entryWithoutAw", Int32Array>
+  >;
   #suppressed = false;
   /** PASID that the tables are looked up with: RID_PASID for a request without PASID. */
   #pasid = 0;
@@ -60,11 +62,16 @@ export class PageRequestTables {
     const { capabilities, hostAddressWidth } = parts.profile;
     const mask = (layout: Layout): Int32Array =>
       reservedMask(layout, capabilities, hostAddressWidth);
+    const entry = mask(PASID_ENTRY);
+    const entryWithoutAw = entry.slice();
+    // docs/adr/0004: guests set AW in first-stage entries of units without second stage
+    entryWithoutAw[AW.word]! &= ~(AW.mask << AW.shift);
     this.#reserved = {
       root: mask(SM_ROOT_ENTRY),
       context: mask(SM_CONTEXT_ENTRY),
       directory: mask(PASID_DIR_ENTRY),
-      entry: mask(PASID_ENTRY),
+      entry,
+      entryWithoutAw,
     };
   }
 
@@ -136,7 +143,12 @@ export class PageRequestTables {
     if (!this.#readNext(64 * (this.#pasid & 0x3f), 16)) return FaultReason.PASID_ENTRY_ACCESS;
     this.#noteFpd();
     if ((this.#words[0]! & P) === 0) return FaultReason.PASID_ENTRY_NOT_PRESENT;
-    return this.#isReserved(this.#reserved.entry, 16) ? FaultReason.PASID_ENTRY_RESERVED : 0;
+    const { entry, entryWithoutAw } = this.#reserved;
+    const type = valueOf(this.#words, PGTT);
+    const ignoresAw =
+      type === PasidTranslationType.FIRST_STAGE || type === PasidTranslationType.PASS_THROUGH;
+    const reserved = ignoresAw ? entryWithoutAw : entry;
+    return this.#isReserved(reserved, 16) ? FaultReason.PASID_ENTRY_RESERVED : 0;
   }
 
   #findInvalidEntry(): number {

@@ -97,6 +97,7 @@ export class VtdUnit implements MmioRegion, PendingWork, Snapshottable {
     const { iotlbSlots } = options;
     this.dma = new TranslationEngine({
       ...engine,
+      majorVersion: profile.version >> 4,
       reporter: faultLog,
       ...(iotlbSlots === undefined ? {} : { iotlbSlots }),
     });
