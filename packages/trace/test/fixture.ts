@@ -21,14 +21,11 @@ export function fixture(name: (typeof FIXTURES)[number]): Promise<Trace> {
   return trace;
 }
 
-/**
- * The full corpus, where it is there: VIOMMU_CORPUS, or ../shared/corpus beside the project. Guests
- * in scalable mode are left out.
- */
+/** The full corpus, where it is there: VIOMMU_CORPUS, or ../shared/corpus beside the project. */
 export function corpusFiles(): string[] {
   const folder = process.env.VIOMMU_CORPUS ?? fileURLToPath(new URL("../shared/corpus", ROOT));
   if (!existsSync(folder)) return [];
   return readdirSync(folder)
-    .filter((name) => name.endsWith(".jsonl.gz") && !name.includes("scalable"))
+    .filter((name) => name.endsWith(".jsonl.gz"))
     .map((name) => `${folder}/${name}`);
 }
