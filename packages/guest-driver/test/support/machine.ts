@@ -13,7 +13,7 @@ export const GIB = 2 ** 30;
 /** Where the driver under test has its tables, and a second one after it. */
 export const PAGES = { base: 16 * MIB, size: 8 * MIB };
 export const PAGES_OF_SUCCESSOR = { base: 24 * MIB, size: 8 * MIB };
-/** From here on memory is for devices. */
+/** From here on memory is for devices. Where only addresses count, tests go beyond it. */
 export const BUFFERS = 32 * MIB;
 
 export const UNIT_BASE = 0xfed9_0000;
@@ -52,8 +52,7 @@ export class Machine {
   readonly memory = createMemory({
     regions: [
       { base: 0, size: 64 * MIB },
-      { base: GIB, size: 2 * GIB },
-      { base: 4 * GIB, size: 2 * GIB },
+      { base: 4 * GIB, size: 16 * MIB },
     ],
   });
   readonly units: readonly VtdUnit[];
