@@ -2,14 +2,24 @@ import { ViommuError } from "@viommu/plugin";
 import { Command, CommanderError } from "commander";
 import { addBench } from "./commands/bench.ts";
 import { addExplain } from "./commands/explain.ts";
+import { addDmar } from "./commands/dmar.ts";
 import { addReplay } from "./commands/replay.ts";
+import { addRun } from "./commands/run.ts";
 import { addStart } from "./commands/start.ts";
 import type { AddCommand } from "./add-command.ts";
 import { Exit } from "./exit.ts";
 import type { ExitCode } from "./exit.ts";
 import type { Terminal } from "./terminal.ts";
+import { usageError } from "./usage-error.ts";
 
-const COMMANDS: readonly AddCommand[] = [addReplay, addExplain, addBench, addStart];
+const COMMANDS: readonly AddCommand[] = [
+  addRun,
+  addReplay,
+  addExplain,
+  addDmar,
+  addBench,
+  addStart,
+];
 
 /**
  * Runs a command line (without node and script) and returns the exit code. What goes wrong with the
@@ -21,7 +31,9 @@ export async function runCommandLine(
 ): Promise<ExitCode> {
   let code: ExitCode = Exit.OK;
   const program = new Command("viommu")
-    .description("a virtual Intel VT-d IOMMU: replays recorded guests, explains translations")
+    .description(
+      "a virtual Intel VT-d IOMMU: runs guests, replays recorded ones, explains translations",
+    )
     .exitOverride()
     .configureOutput({
       writeOut: (text) => {
@@ -40,11 +52,6 @@ export async function runCommandLine(
   } catch (error) {
     return fail(error, terminal);
   }
-}
-
-/** Wrong usage, in the form of every other error. */
-function usageError(problem: string): ViommuError {
-  return new ViommuError("ERR_VIOMMU_USAGE", `${problem}; see "viommu --help"`);
 }
 
 function fail(error: unknown, terminal: Terminal): ExitCode {

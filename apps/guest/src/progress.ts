@@ -3,8 +3,8 @@ import type { Terminal } from "./terminal.ts";
 
 /** How far a long task is; does nothing where there is no terminal to draw on. */
 export interface ProgressBar {
-  /** A part with this name and length begins. */
-  begin(name: string, total: number): void;
+  /** A part with this name and length begins; `unit` is what is counted. */
+  begin(name: string, total: number, unit: string): void;
   update(done: number): void;
   /** Removes the bar. */
   end(): void;
@@ -20,7 +20,7 @@ export function createProgress({ bar: stream }: Terminal): ProgressBar {
   }
   const bar = new cliProgress.SingleBar({
     stream,
-    format: "{bar} {percentage}% | {value} of {total} events | {name}",
+    format: "{bar} {percentage}% | {value} of {total} {unit} | {name}",
     barsize: 30,
     fps: 20,
     clearOnComplete: true,
@@ -28,13 +28,17 @@ export function createProgress({ bar: stream }: Terminal): ProgressBar {
     barCompleteChar: "=",
     barIncompleteChar: "-",
   });
+  let next = 0;
   return {
-    begin: (name, total) => {
+    begin: (name, total, unit) => {
       bar.stop();
-      bar.start(total, 0, { name });
+      bar.start(total, 0, { name, unit });
+      next = STRIDE;
     },
     update: (done) => {
-      if (done % STRIDE === 0) bar.update(done);
+      if (done < next) return;
+      bar.update(done);
+      next = done + STRIDE;
     },
     end: () => {
       bar.stop();

@@ -4,8 +4,16 @@ export function count(value: number): string {
 }
 
 /** "1 event", "2,000 events". */
-export function plural(value: number, noun: string): string {
-  return `${count(value)} ${noun}${value === 1 ? "" : "s"}`;
+export function plural(value: number, noun: string, several = `${noun}s`): string {
+  return `${count(value)} ${value === 1 ? noun : several}`;
+}
+
+/** "512 MiB", "1.5 GiB": in the largest unit that leaves a whole part. */
+export function bytes(value: number): string {
+  const power = value < 1024 ? 0 : Math.min(3, Math.floor(Math.log2(value) / 10));
+  const scaled = value / 1024 ** power;
+  const digits = Number.isInteger(scaled) || scaled >= 100 ? 0 : 1;
+  return `${scaled.toFixed(digits)} ${["bytes", "KiB", "MiB", "GiB"][power]!}`;
 }
 
 /** Breaks a text between words into lines of at most `columns`, each behind `indent`. */

@@ -1,21 +1,11 @@
-import { readFile } from "node:fs/promises";
 import { ViommuError } from "@viommu/plugin";
 import { readTrace } from "@viommu/trace";
 import type { Trace } from "@viommu/trace";
-
-const REASONS: Readonly<Record<string, string>> = {
-  ENOENT: "there is no such file",
-  EISDIR: "it is a folder",
-  EACCES: "it may not be read",
-};
+import { readInput } from "./input-file.ts";
 
 /** Reads a trace file. Throws ViommuError with the file's name in front of what is wrong. */
 export async function loadTrace(file: string): Promise<Trace> {
-  const bytes = await readFile(file).catch((cause: unknown) => {
-    const { code = "", message } = cause as NodeJS.ErrnoException;
-    const reason = REASONS[code] ?? message;
-    throw new ViommuError("ERR_VIOMMU_FILE", `${file}: ${reason}; give a trace file`, { cause });
-  });
+  const bytes = await readInput(file, "a trace file");
   try {
     return await readTrace(bytes);
   } catch (cause) {

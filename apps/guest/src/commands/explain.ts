@@ -1,8 +1,8 @@
 import { explainEvent } from "@viommu/trace";
-import { InvalidArgumentError } from "commander";
 import type { AddCommand } from "../add-command.ts";
 import { Exit } from "../exit.ts";
 import { explanationText } from "../explain-report.ts";
+import { numberOption } from "../number-option.ts";
 import { loadTrace } from "../trace-file.ts";
 
 /** `viommu explain`: the walk behind one event of a recorded guest. */
@@ -11,7 +11,11 @@ export const addExplain: AddCommand = (program, terminal, end) => {
     .command("explain")
     .description("show the walk behind one event: each table entry, where it ended and why")
     .argument("<trace>", "trace file")
-    .requiredOption("--event <N>", "number of the event; the first one (the reset) is 1", number)
+    .requiredOption(
+      "--event <N>",
+      "number of the event; the first one (the reset) is 1",
+      numberOption,
+    )
     .option("--json", "print one JSON object")
     .action(async (file: string, options: { event: number; json?: boolean }) => {
       const explanation = explainEvent(await loadTrace(file), options.event);
@@ -23,8 +27,3 @@ export const addExplain: AddCommand = (program, terminal, end) => {
       end(Exit.OK);
     });
 };
-
-function number(text: string): number {
-  if (/^[0-9]{1,15}$/.test(text)) return Number(text);
-  throw new InvalidArgumentError("Give a whole number from 1.");
-}

@@ -46,7 +46,7 @@ function replayAll(traces: readonly Trace[], terminal: Terminal): TraceReport[] 
   const progress = createProgress(terminal);
   try {
     return traces.map((trace) => {
-      progress.begin(trace.header.name, trace.events.length);
+      progress.begin(trace.header.name, trace.events.length, "events");
       return replayTrace(trace, {
         onProgress: (done) => {
           progress.update(done);

@@ -2,14 +2,20 @@ import { readdir } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { ViommuError } from "@viommu/plugin";
 import type { AddCommand } from "../add-command.ts";
+import { REFERENCE_GUEST } from "../config/file.ts";
+import { Exit } from "../exit.ts";
 import { replayFiles } from "./replay.ts";
+import { runFile } from "./run.ts";
 
 const FIXTURES = new URL("../../../../fixtures/", import.meta.url);
 
-/** `npm start`: the recorded guests shipped with the project. */
+/** `npm start`: the reference guest, then the recorded guests shipped with the project. */
 export const addStart: AddCommand = (program, terminal, end) => {
   program.command("start", { hidden: true }).action(async () => {
-    end(await replayFiles(await fixtures(), false, terminal));
+    const ran = await runFile(REFERENCE_GUEST, {}, terminal);
+    terminal.out("\n");
+    const replayed = await replayFiles(await fixtures(), false, terminal);
+    end(ran === Exit.OK ? replayed : ran);
   });
 };
 
