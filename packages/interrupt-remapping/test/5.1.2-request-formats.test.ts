@@ -94,6 +94,9 @@ describe("VT-d 5.1.3: a request in remappable format", () => {
   it("with reserved data bits is blocked (20h)", () => {
     const { send, blocked } = createHarness();
     expect(send(0xfee00258, 0x10000)).toBe(FaultReason.IR_REQUEST_RESERVED);
+    // all of them: handle plus data, taken as a signed number, would be a valid index again
+    expect(send(0xfee00258, 0xffff_ffff | 0)).toBe(FaultReason.IR_REQUEST_RESERVED);
+    expect(send(0xfee00258, 0xffff_0001 | 0)).toBe(FaultReason.IR_REQUEST_RESERVED);
     expect(blocked).toEqual([{ reason: 0x20, index: -1, suppressed: false }]);
   });
 
