@@ -182,9 +182,8 @@ export class UnitDriver {
 
   // While it runs
 
-  /** Gives a device a domain. An entry that it has, a predecessor's for one, goes first. */
+  /** Gives a device a domain; it must have none (see {@link unbind}). */
   bind(sourceId: number, binding: DeviceBinding): void {
-    this.unbind(sourceId);
     this.devices!.bind(sourceId, binding);
     this.queue?.expectAnswers(sourceId);
     if (this.capabilities.CM === 0) {
@@ -198,7 +197,7 @@ export class UnitDriver {
     ]);
   }
 
-  /** Takes a device's entry away: on return its requests are blocked. */
+  /** Takes away what entry a device has, from this driver or another: on return it is blocked. */
   unbind(sourceId: number): void {
     const domainId = this.devices!.unbind(sourceId);
     if (domainId === null) return;

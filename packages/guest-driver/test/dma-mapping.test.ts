@@ -265,6 +265,22 @@ describe("superpages (SSLPS)", () => {
     expect(blockedAt(machine, large)).toBe(true);
   });
 
+  it("a table that a superpage has replaced can serve others at once", () => {
+    const machine = new Machine();
+    const driver = machine.start();
+    const nic = driver.attach(NIC);
+    const disk = driver.attach(DISK);
+    const small = nic.map(BUFFERS, 4096);
+    machine.dma(NIC.sourceId, small); // the unit knows the table of the last level
+    nic.unmap(small);
+    disk.map(GIB, 2 * MIB);
+    const { pages } = driver.counters;
+    nic.map(GIB, 2 * MIB);
+    disk.map(BUFFERS + 4096, 4096); // takes the free page for its own table, at the same index
+    expect(driver.counters.pages).toBe(pages);
+    expect(machine.dma(NIC.sourceId, small)).toBe(GIB + 2 * MIB - 4096);
+  });
+
   it("unmapping 512 small pages at once gives their table back", () => {
     const machine = new Machine();
     const driver = machine.start();

@@ -62,13 +62,11 @@ describe("the fault log, as software reads it (VT-d 7.2)", () => {
   it("starts at FRI and goes round the ring", () => {
     const machine = new Machine({ units: [{ profile: { faultRecords: 3 } }] });
     const driver = machine.start();
-    const sources: number[] = [];
     for (let i = 0; i < 10; i += 1) {
-      const batch = i % 2 === 0 ? [i] : [i, 100 + i];
+      const batch = [i, 100 + i];
       for (const sourceId of batch) machine.dma(sourceId, BUFFERS);
-      sources.push(...driver.serviceFaults().faults.map(({ sourceId }) => sourceId));
+      expect(driver.serviceFaults().faults.map(({ sourceId }) => sourceId)).toEqual(batch);
     }
-    expect(sources).toEqual([0, 1, 101, 2, 3, 103, 4, 5, 105, 6, 7, 107, 8, 9, 109]);
   });
 
   it("reports an overflow, clears it after the records, and the unit records again", () => {

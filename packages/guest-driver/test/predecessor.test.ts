@@ -156,6 +156,15 @@ describe("taking over (kdump)", () => {
     expect(machine.dma(DISK.sourceId, mapped)).toBe(BUFFERS + MIB);
   });
 
+  it("does not put a device back that was attached before the start", () => {
+    const { machine, iova } = crashed();
+    const driver = machine.probe({ pages: PAGES_OF_SUCCESSOR, ...TAKE_OVER });
+    const mapped = driver.attach(NIC).map(BUFFERS + MIB, 4096);
+    expect(mapped).toBe(iova);
+    driver.start();
+    expect(machine.dma(NIC.sourceId, iova)).toBe(BUFFERS + MIB);
+  });
+
   it("starts anew where the old tables can't be used: other APIC mode, larger table, other mode", () => {
     for (const options of [{ apicMode: "xapic" }, { interruptEntries: 256 }] as const) {
       const { machine, message } = crashed();
