@@ -44,13 +44,13 @@ export class NumberPort {
     const outHi = request.outHi > 0 ? request.outHi & 0x07ff_ffff : request.outHi;
     words[0] = (outHi << 30) | request.outLo;
     words[1] = outHi >> 2;
-    return wide[0]!;
+    return wide[0];
   }
 
   private fault(result: number): bigint {
     this.wide[0] = 0n;
     this.words[0] = -result;
-    return -this.wide[0]!;
+    return -this.wide[0];
   }
 
   private translate(sourceId: number, access: number): number {

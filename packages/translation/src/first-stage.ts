@@ -103,6 +103,7 @@ export class FirstStageWalker implements Walker {
 
   private fromCache(slot: number, lo: number, need: number, walk: Walk): number {
     const table = this.cache.words[slot | 3]!;
+    if ((need & ~table & WRITE) !== 0) return FaultReason.SM_WRITE_DENIED;
     this.entryHi = this.cache.words[slot | 2]!;
     this.entryWord = ((table & PAGE) >>> 2) | ((lo >>> 11) & 0x3fe);
     this.writable = (table & WRITABLE) !== 0;
