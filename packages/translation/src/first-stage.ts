@@ -1,6 +1,7 @@
-import { Access, Exchange } from "@viommu/plugin";
+import { Access } from "@viommu/plugin";
 import type { GuestMemory } from "@viommu/plugin";
 import { FaultReason } from "@viommu/vtd-spec";
+import { setEntryFlags } from "./entry-flags.ts";
 import { isInterruptAddress } from "./interrupt-range.ts";
 import type { NestedStage } from "./nested-stage.ts";
 import type { PagingStructureCache } from "./paging-structure-cache.ts";
@@ -215,13 +216,17 @@ export class FirstStageWalker implements Walker {
     return isWritten ? this.accessed | D : this.accessed;
   }
 
-  /** Sets flags in the entry read last, in one step with the check that nothing has changed it. */
+  /** Sets flags in the entry read last. */
   private setFlags(low: number, flags: number, walk: Walk): number {
     if ((flags & ~low) === 0) return 0;
     if (!this.walkSnoops) return FaultReason.FS_FLAGS_NOT_SNOOPED;
     if (!this.writable) return FaultReason.FS_FLAGS_SS_DENIED;
-    if (!walk.effects) return 0;
     const { entryHi, entryWord } = this;
+    if (!walk.effects) {
+      // whether the entry could be written: an exchange that does not match changes nothing
+      const tried = this.memory.exchangeWord(entryHi, entryWord << 2, ~low, ~low);
+      return tried === Exchange.FAILED ? FaultReason.FS_FLAGS_UPDATE : 0;
+    }
     const result = this.memory.exchangeWord(entryHi, entryWord << 2, low, low | flags);
     if (result === Exchange.DONE) return 0;
     return result === Exchange.DIFFERS ? RETRY : FaultReason.FS_FLAGS_UPDATE;

@@ -1,6 +1,7 @@
-import { Access, Exchange } from "@viommu/plugin";
+import { Access } from "@viommu/plugin";
 import type { GuestMemory } from "@viommu/plugin";
 import { FaultReason } from "@viommu/vtd-spec";
+import { setEntryFlags } from "./entry-flags.ts";
 import { isInterruptAddress } from "./interrupt-range.ts";
 import type { PagingStructureCache } from "./paging-structure-cache.ts";
 import type { PagingMasks } from "./reserved-masks.ts";
@@ -277,11 +278,15 @@ export class SecondStageWalker implements Walker {
     return reason !== 0 ? reason : this.setFlags(tableHi, word, low, flags, walk);
   }
 
-  /** Sets flags in an entry, in one step with the check that nothing else has changed it. */
+  /** Sets flags in an entry. */
   private setFlags(hi: number, word: number, low: number, flags: number, walk: Walk): number {
     if ((flags & ~low) === 0) return 0;
     if (!this.walkSnoops) return FaultReason.SM_SS_FLAGS_NOT_SNOOPED;
-    if (!walk.effects) return 0;
+    if (!walk.effects) {
+      // whether the entry could be written: an exchange that does not match changes nothing
+      const tried = this.memory.exchangeWord(hi, word << 2, ~low, ~low);
+      return tried === Exchange.FAILED ? FaultReason.SM_SS_FLAGS_UPDATE : 0;
+    }
     const result = this.memory.exchangeWord(hi, word << 2, low, low | flags);
     if (result === Exchange.DONE) return 0;
     return result === Exchange.DIFFERS ? RETRY : FaultReason.SM_SS_FLAGS_UPDATE;
