@@ -84,7 +84,20 @@ export class Scopes {
         "leave it out: the unit has all that no other one names",
       );
     }
+    this.#checkPath(part, path);
     this.#owners.set(name, unit.name);
+  }
+
+  /** The path of a scope leads to the secondary bus of the bridge (VT-d 8.3.1). */
+  #checkPath({ address }: Named, path: ConfigPath): void {
+    const bus = address.sourceId >> 8;
+    const bridge = this.#bridgeAbove(address);
+    if (bridge === undefined || bridge.buses.first === bus) return;
+    this.#refuse(
+      path,
+      `is on bus ${bus}, where no path over "${bridge.name}" leads`,
+      `name the bridge, or put the device on bus ${bridge.buses.first}`,
+    );
   }
 
   #checkIncludeAll(): void {
