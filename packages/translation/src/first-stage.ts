@@ -221,14 +221,8 @@ export class FirstStageWalker implements Walker {
     if ((flags & ~low) === 0) return 0;
     if (!this.walkSnoops) return FaultReason.FS_FLAGS_NOT_SNOOPED;
     if (!this.writable) return FaultReason.FS_FLAGS_SS_DENIED;
-    const { entryHi, entryWord } = this;
-    if (!walk.effects) {
-      // whether the entry could be written: an exchange that does not match changes nothing
-      const tried = this.memory.exchangeWord(entryHi, entryWord << 2, ~low, ~low);
-      return tried === Exchange.FAILED ? FaultReason.FS_FLAGS_UPDATE : 0;
-    }
-    const result = this.memory.exchangeWord(entryHi, entryWord << 2, low, low | flags);
-    if (result === Exchange.DONE) return 0;
-    return result === Exchange.DIFFERS ? RETRY : FaultReason.FS_FLAGS_UPDATE;
+    const { memory, entryHi, entryWord } = this;
+    const failed = FaultReason.FS_FLAGS_UPDATE;
+    return setEntryFlags(memory, entryHi, entryWord, low, flags, failed, walk);
   }
 }

@@ -282,14 +282,8 @@ export class SecondStageWalker implements Walker {
   private setFlags(hi: number, word: number, low: number, flags: number, walk: Walk): number {
     if ((flags & ~low) === 0) return 0;
     if (!this.walkSnoops) return FaultReason.SM_SS_FLAGS_NOT_SNOOPED;
-    if (!walk.effects) {
-      // whether the entry could be written: an exchange that does not match changes nothing
-      const tried = this.memory.exchangeWord(hi, word << 2, ~low, ~low);
-      return tried === Exchange.FAILED ? FaultReason.SM_SS_FLAGS_UPDATE : 0;
-    }
-    const result = this.memory.exchangeWord(hi, word << 2, low, low | flags);
-    if (result === Exchange.DONE) return 0;
-    return result === Exchange.DIFFERS ? RETRY : FaultReason.SM_SS_FLAGS_UPDATE;
+    const failed = FaultReason.SM_SS_FLAGS_UPDATE;
+    return setEntryFlags(this.memory, hi, word, low, flags, failed, walk);
   }
 
   private denied(need: number, granted: number): number {
