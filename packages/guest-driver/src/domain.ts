@@ -62,6 +62,11 @@ export class Domain {
     return this.#parts.format;
   }
 
+  /** Some device sees it. */
+  get inUse(): boolean {
+    return !this.#parts.members.isEmpty;
+  }
+
   /** Mappings at present. */
   get size(): number {
     return this.#iova.size;
@@ -137,8 +142,8 @@ export class Domain {
   /** Gives its tables back. Throws ERR_VIOMMU_DRIVER_STATE while a device uses it. */
   release(): void {
     this.#checkUsable();
-    const { members, table, pages } = this.#parts;
-    if (!members.isEmpty) {
+    const { table, pages } = this.#parts;
+    if (this.inUse) {
       throw badState("a domain is in use by devices", "detach them first");
     }
     // without members nothing of it is cached anywhere

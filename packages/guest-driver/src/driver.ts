@@ -58,15 +58,6 @@ export interface DriverParts {
   readonly faultEvent: InterruptTarget | null;
 }
 
-interface Attachment {
-  readonly unit: UnitDriver;
-  readonly sourceId: number;
-  /** Null: pass-through. */
-  readonly domain: Domain | null;
-  /** The domain was made for this device. */
-  readonly owned: boolean;
-}
-
 /** A guest's driver of all its remapping units. Made by `probe`; `start` programs the units. */
 export class IommuDriver {
   readonly topology: Topology;
@@ -77,7 +68,10 @@ export class IommuDriver {
   readonly interruptObstacle: string | null;
 
   readonly #parts: DriverParts;
-  readonly #attachments = new Map<string, Attachment>();
+  /** By device; null: pass-through. */
+  readonly #attachments = new Map<string, Domain | null>();
+  /** Domains made by `attach`: they go with their last device. */
+  readonly #ownDomains = new Set<Domain>();
   #running = false;
 
   /** Called by `probe`. */
@@ -136,6 +130,7 @@ export class IommuDriver {
       );
     }
     const domain = options.domain ?? this.#newDomain([unit], options);
+    if (domain === this.domainOf(device)) return domain;
     if (!understands(unit.capabilities, domain.format)) {
       throw badDomain(
         `${unit.name} does not understand a domain of ${domain.format.levels} levels, ` +
@@ -143,13 +138,13 @@ export class IommuDriver {
         "make the domain with createDomain(), which finds what all units have in common",
       );
     }
-    this.detach(device);
     for (const { base, limit } of this.topology.reservedFor(device)) {
       domain.mapIdentity(base, limit);
     }
+    this.detach(device);
     domain.add(unit, sourceId, deviceTlb);
-    const owned = options.domain === undefined;
-    this.#attachments.set(keyOf(device), { unit, sourceId, domain, owned });
+    if (options.domain === undefined) this.#ownDomains.add(domain);
+    this.#attachments.set(keyOf(device), domain);
     return domain;
   }
 
@@ -169,30 +164,31 @@ export class IommuDriver {
       table: null,
       deviceTlb: false,
     });
-    this.#attachments.set(keyOf(device), { unit, sourceId, domain: null, owned: false });
+    this.#attachments.set(keyOf(device), null);
   }
 
-  /** Takes a device out of whatever it is in: on return it is blocked. A domain of its own goes too. */
+  /** Takes a device out of whatever it is in: on return it is blocked. */
   detach(device: DeviceId): void {
     const unit = this.#translatingUnit(device);
-    const attachment = this.#attachments.get(keyOf(device));
+    const domain = this.domainOf(device);
     this.#attachments.delete(keyOf(device));
-    if (attachment === undefined || attachment.domain === null) {
+    if (domain === null) {
       unit.unbind(device.sourceId); // it may have an entry of a predecessor
       return;
     }
-    attachment.domain.remove(unit, device.sourceId);
-    if (attachment.owned) attachment.domain.release();
+    domain.remove(unit, device.sourceId);
+    if (domain.inUse || !this.#ownDomains.delete(domain)) return;
+    domain.release();
   }
 
   /** The domain of a device; null when it has none, or passes through. */
   domainOf(device: DeviceId): Domain | null {
-    return this.#attachments.get(keyOf(device))?.domain ?? null;
+    return this.#attachments.get(keyOf(device)) ?? null;
   }
 
   /** Ends all delays of lazy unmapping, as a guest does every few milliseconds. */
   flush(): void {
-    for (const { domain } of this.#attachments.values()) domain?.flush();
+    for (const domain of this.#attachments.values()) domain?.flush();
   }
 
   /**

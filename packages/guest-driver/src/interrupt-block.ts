@@ -13,6 +13,7 @@ import { destinationOf } from "./interrupt-destination.ts";
 import type { ApicAddressing, InterruptTarget } from "./interrupt-destination.ts";
 import type { InterruptTable } from "./interrupt-table.ts";
 import type { UnitDriver } from "./unit-driver.ts";
+import { WordEncoder } from "./word-encoder.ts";
 
 /** Who may use the entries: the requester that the unit verifies (VT-d 5.1.3). */
 export interface InterruptSource {
@@ -39,6 +40,9 @@ export interface RedirectionEntry {
   readonly low: number;
   readonly high: number;
 }
+
+const ENTRY = new WordEncoder(IRTE_REMAPPED);
+const ENTRY_XAPIC = new WordEncoder(IRTE_REMAPPED_XAPIC);
 
 /** FEEh: address bits 31:20 of every interrupt request. */
 const FEE = 0xfee;
@@ -84,8 +88,8 @@ export class InterruptBlock {
   route(interrupt: number, target: InterruptTarget): void {
     this.#check(interrupt);
     const { apicMode } = this.#addressing;
-    const layout = apicMode === "x2apic" ? IRTE_REMAPPED : IRTE_REMAPPED_XAPIC;
-    const entry = encode(layout, {
+    const format = apicMode === "x2apic" ? ENTRY : ENTRY_XAPIC;
+    const entry = format.encode({
       P: 1,
       ...destinationOf(this.#addressing, target),
       // the trigger mode stays edge, for level interrupts too: the EOI goes to the I/O APIC directly

@@ -1,3 +1,4 @@
+import { DeliveryMode } from "@viommu/vtd-spec";
 import { badInterrupt, hex } from "./errors.ts";
 
 /** How the local APICs of the guest are addressed. */
@@ -20,6 +21,7 @@ export interface InterruptTarget {
   readonly deliveryMode?: number;
 }
 
+const DELIVERY_MODES: readonly number[] = Object.values(DeliveryMode);
 const XAPIC_IDS = 0xff; // the last one is a broadcast
 const FLAT_IDS = 8;
 /** APICs with larger ids have no logical id (SDM 3A 11.12.10.2: 16 bits of cluster). */
@@ -28,8 +30,11 @@ const CLUSTERED_IDS = 2 ** 20;
 /** DST and DM of a message for one APIC. Throws ERR_VIOMMU_DRIVER_INTERRUPT. */
 export function destinationOf(
   { apicMode, destinationMode }: ApicAddressing,
-  { apicId, vector }: InterruptTarget,
+  { apicId, vector, deliveryMode = DeliveryMode.FIXED }: InterruptTarget,
 ): { DST: number; DM: number } {
+  if (!DELIVERY_MODES.includes(deliveryMode)) {
+    throw badInterrupt(`delivery mode ${deliveryMode} is reserved`, "give one of DeliveryMode");
+  }
   if (!Number.isInteger(vector) || vector < 0 || vector > 0xff) {
     throw badInterrupt(`vector ${vector} does not exist`, "give 0 to 255");
   }

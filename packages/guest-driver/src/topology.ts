@@ -129,6 +129,9 @@ export class Topology {
    * the segment. Throws ERR_VIOMMU_DRIVER_SCOPE when there is none.
    */
   unitOf({ segment = 0, sourceId }: DeviceId): UnitDescription {
+    if (!Number.isInteger(sourceId) || sourceId < 0 || sourceId > 0xffff) {
+      throw notInScope(`${sourceId} is no source-id`, "give bus, device and function in 16 bits");
+    }
     const bus = sourceId >> 8;
     const unit =
       this.#devices.get(key(segment, sourceId)) ??

@@ -127,6 +127,11 @@ describe("which unit has a device (VT-d 8.3)", () => {
       code: "ERR_VIOMMU_DRIVER_SCOPE",
       message: expect.stringContaining("device 0x8 of segment 0") as string,
     });
+    for (const sourceId of [-1, 0x1_0000, 0.5]) {
+      expect(thrown(() => topology.unitOf({ segment: 1, sourceId })).code).toBe(
+        "ERR_VIOMMU_DRIVER_SCOPE",
+      );
+    }
   });
 });
 

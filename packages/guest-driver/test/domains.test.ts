@@ -111,6 +111,25 @@ describe("domains of devices", () => {
   });
 });
 
+describe("a domain made for one device", () => {
+  it("can be shared too, and goes with its last device", () => {
+    const machine = new Machine();
+    const driver = machine.start();
+    driver.attach(NIC);
+    driver.detach(NIC);
+    const { pages } = driver.counters;
+    const domain = driver.attach(NIC);
+    const iova = domain.map(BUFFERS, 4096);
+    expect(driver.attach(NIC, { domain })).toBe(domain);
+    driver.attach(DISK, { domain });
+    driver.detach(NIC);
+    expect(machine.dma(DISK.sourceId, iova)).toBe(BUFFERS);
+    driver.detach(DISK);
+    expect(driver.counters.pages).toBe(pages);
+    expect(thrown(() => domain.map(BUFFERS, 4096)).code).toBe("ERR_VIOMMU_DRIVER_STATE");
+  });
+});
+
 describe("pass-through (TT = 10b)", () => {
   it("lets a device's addresses be, and takes that back", () => {
     const machine = new Machine();
@@ -182,6 +201,7 @@ describe("reserved memory (RMRR)", () => {
     const domain = driver.createDomain({ addressLimit: base + 0xfff });
     domain.map(BUFFERS, 4096);
     expect(thrown(() => driver.attach(NIC, { domain })).code).toBe("ERR_VIOMMU_DRIVER_IOVA");
+    expect(driver.domainOf(NIC)).not.toBe(null); // it stays where it was
   });
 });
 

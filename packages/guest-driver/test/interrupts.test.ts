@@ -208,6 +208,12 @@ describe("what cannot be routed is refused", () => {
 
   it("a vector beyond 255, an interrupt beyond the block, too many at once, a full table", () => {
     expect(route({}, 1, 256).code).toBe("ERR_VIOMMU_DRIVER_INTERRUPT");
+    const reserved = { apicId: 1, vector: 0x40, deliveryMode: 3 };
+    expect(
+      thrown(() => {
+        started().driver.requestInterrupts(NIC).route(0, reserved);
+      }).code,
+    ).toBe("ERR_VIOMMU_DRIVER_INTERRUPT");
     const { driver } = started({ interruptEntries: 16 });
     const block = driver.requestInterrupts(NIC, 2);
     const code = (action: () => unknown) => thrown(action).code;

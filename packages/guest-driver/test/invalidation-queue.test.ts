@@ -276,6 +276,7 @@ describe("device-TLBs (ATS)", () => {
     // from now on without it, until it is attached anew
     domain.unmap(domain.map(BUFFERS, 4096));
     expect(told.filter((sourceId) => sourceId === NIC.sourceId)).toHaveLength(1);
+    driver.detach(NIC);
     driver.attach(NIC, { domain, deviceTlb: true });
     domain.unmap(domain.map(BUFFERS, 4096));
     expect(told.filter((sourceId) => sourceId === NIC.sourceId)).toHaveLength(2);
