@@ -29,7 +29,7 @@ export interface TranslationOptions {
   readonly hooks: HookTable;
   /** Name of the unit, for the hooks. */
   readonly unit: string;
-  /** Entries of the IOTLB: a power of two up to 2^20; 8192 unless given. 32 bytes each. */
+  /** Entries of the IOTLB: a power of two up to 2^20; 8192 unless given. 16 bytes each. */
   readonly iotlbSlots?: number;
 }
 
