@@ -33,7 +33,7 @@ export interface DeviceReport {
 }
 
 /** Interrupts by vCPU. */
-export interface ProcessorReport {
+interface ProcessorReport {
   readonly count: number;
   readonly highestApicId: number;
   readonly apicMode: string;

@@ -15,7 +15,7 @@ const IOAPIC_BYTES = PAGE;
 const FIRST_BAR = 0xd000_0000;
 
 /** Bytes of the registers, vector table and pending bits of a device. */
-export const BAR_BYTES = 0x1_0000;
+const BAR_BYTES = 0x1_0000;
 
 interface MappedRange extends AddressRange {
   readonly what: string;

@@ -22,7 +22,7 @@ export interface PositionedText {
 }
 
 /** "devices[3].address". */
-export function keyText(path: ConfigPath): string {
+function keyText(path: ConfigPath): string {
   return path.reduce<string>((text, step) => {
     if (typeof step === "number") return `${text}[${step}]`;
     return text === "" ? step : `${text}.${step}`;

@@ -9,7 +9,7 @@ export interface AddressRange {
 }
 
 /** Processors and how they are addressed. */
-export interface ProcessorConfig {
+interface ProcessorConfig {
   /** APIC id of each vCPU. */
   readonly apicIds: readonly number[];
   readonly apicMode: "x2apic" | "xapic";
@@ -27,7 +27,7 @@ export interface UnitConfig {
   readonly iotlbSlots?: number | undefined;
 }
 
-export interface BridgeConfig {
+interface BridgeConfig {
   readonly name: string;
   readonly address: BusAddress;
   readonly buses: { readonly first: number; readonly last: number };

@@ -2,7 +2,7 @@ import type { InterruptBlock, MmioBus } from "@viommu/guest-driver";
 import type { MsixCapability } from "@viommu/irq-hooks";
 
 /** Where an interrupt goes. */
-export interface Target {
+interface Target {
   readonly apicId: number;
   readonly vector: number;
 }

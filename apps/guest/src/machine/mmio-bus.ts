@@ -9,7 +9,7 @@ export const mmioBus: Capability<MmioBus> = capability("mmio-bus");
  * A bus with these register blocks on it, which do not overlap: found by bisection, as there may be
  * hundreds. Where there is none, reads give all ones and writes are lost.
  */
-export function createBus(regions: readonly MmioRegion[]): MmioBus {
+function createBus(regions: readonly MmioRegion[]): MmioBus {
   const sorted = [...regions].sort((a, b) => a.base - b.base);
   const find = (address: number): MmioRegion | null => {
     let low = 0;
