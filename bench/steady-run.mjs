@@ -4,6 +4,7 @@ import { setTimeout } from "node:timers/promises";
 import { randomPages } from "./lib/addresses.mjs";
 import { createEngine } from "./lib/engine.mjs";
 import { guestWithDevices, IOVA, loadPackages } from "./lib/kit.mjs";
+import { deliveryLanes } from "./lib/delivery-lanes.mjs";
 import { messageLanes, msiList } from "./lib/message-lanes.mjs";
 import { missWindow, translateWindow } from "./lib/translation-lanes.mjs";
 
@@ -13,7 +14,9 @@ const STEPS = 200; // of two times STEP translations: 20 million
 
 const packages = await loadPackages();
 const complete =
-  packages.translation !== undefined && packages["interrupt-remapping"] !== undefined;
+  packages.translation !== undefined &&
+  packages["interrupt-remapping"] !== undefined &&
+  packages["irq-hooks"] !== undefined;
 if (complete) {
   const steps = preparedSteps();
   for (let i = 0; i < WARM_STEPS; i++) steps(i);
@@ -36,10 +39,12 @@ function preparedSteps() {
   const hits = { ...createEngine(kit, setup), list };
   const misses = { ...createEngine(kit, setup), list };
   const messages = messageLanes(kit, { list: msiList(512) }).viommu;
+  const deliveries = deliveryLanes(kit, 288).viommu;
   return (step) => {
     translateWindow(hits, step * STEP, STEP);
     missWindow(misses, step * STEP, STEP);
     messages.run(step * STEP, STEP / 2);
+    deliveries.run(step * STEP, STEP / 2);
   };
 }
 

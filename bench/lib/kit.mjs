@@ -9,7 +9,15 @@ export const IOVA = 0x8000_0000;
 const TARGET = 0x1_0000_0000;
 const GUEST_BYTES = 64 * 2 ** 20;
 
-const PACKAGES = ["plugin", "memory", "vtd-spec", "translation", "interrupt-remapping", "vtd"];
+const PACKAGES = [
+  "plugin",
+  "memory",
+  "vtd-spec",
+  "translation",
+  "interrupt-remapping",
+  "vtd",
+  "irq-hooks",
+];
 
 /** The built packages by name; a package that is not built is left out. */
 export async function loadPackages() {

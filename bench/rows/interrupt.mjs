@@ -1,3 +1,4 @@
+import { deliveryLanes } from "../lib/delivery-lanes.mjs";
 import {
   messageLanes,
   msiList,
@@ -6,7 +7,7 @@ import {
 } from "../lib/message-lanes.mjs";
 
 /** Interrupt remapping; the entry is read from guest memory and checked for each message. */
-export const rows = [
+const remapping = [
   {
     id: "msi-1",
     title: "MSI, 1 entry",
@@ -35,3 +36,14 @@ export const rows = [
   packages: ["interrupt-remapping"],
   goals: [{ against: "ideal", atMost: 2 }],
 }));
+
+/** From the MSI to the IRR of its target; the machine may be as large as it likes. */
+const delivery = [8, 288, 4096].map((vcpus) => ({
+  id: `delivery-${vcpus}`,
+  title: `MSI to IRR, ${vcpus} vCPUs`,
+  packages: ["interrupt-remapping", "irq-hooks"],
+  goals: vcpus === 8 ? [] : [{ row: "delivery-8", atMost: 1.5 }],
+  lanes: (kit) => deliveryLanes(kit, vcpus),
+}));
+
+export const rows = [...remapping, ...delivery];

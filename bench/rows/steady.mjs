@@ -9,7 +9,7 @@ export const steady = [
   },
   {
     id: "deoptimizations",
-    title: "deoptimizations in 20 million translations, 5 million interrupts",
+    title: "deoptimizations in 20 million translations, 10 million interrupts",
     unit: "",
     packages: ["translation", "interrupt-remapping"],
     goals: [{ atMost: 0 }],
