@@ -1,3 +1,4 @@
+import { expect } from "vitest";
 import { parseGuest } from "../src/config/load.ts";
 import type { GuestConfig } from "../src/config/guest-config.ts";
 
@@ -45,4 +46,19 @@ export function refusal(text: string): string {
     const { code, message } = error as Error & { code: string };
     return `${code}: ${message}`;
   }
+}
+
+/** A rule, how a guest breaks it, what stands at the place that the message names, the message. */
+export type Case = readonly [rule: string, changes: readonly Change[], at: string, message: RegExp];
+
+/** The guest is refused on one line, at the right place, with a remedy. */
+export function expectRefused([, changes, at, message]: Case): void {
+  const text = changed(...changes);
+  const refused = refusal(text);
+  expect(refused).toMatch(message);
+  const [, line, column] = /^ERR_VIOMMU_CONFIG_RULE: guest\.yaml:(\d+):(\d+): /.exec(refused)!;
+  const found = text.split("\n")[Number(line) - 1]!.slice(Number(column) - 1);
+  expect(found.slice(0, at.length)).toBe(at);
+  expect(refused).toMatch(/; [a-z]/); // a remedy
+  expect(refused).not.toContain("\n");
 }

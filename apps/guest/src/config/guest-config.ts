@@ -17,6 +17,7 @@ interface ProcessorConfig {
   readonly extendedDestinationId: boolean;
 }
 
+/** A remapping unit. */
 export interface UnitConfig {
   readonly name: string;
   readonly base: number;
@@ -35,6 +36,7 @@ interface BridgeConfig {
   readonly unit: string | null;
 }
 
+/** An I/O APIC. */
 export interface IoapicConfig {
   readonly name: string;
   readonly id: number;
@@ -57,6 +59,7 @@ export type InterruptConfig =
       readonly trigger: "edge" | "level";
     };
 
+/** An emulated device. */
 export interface DeviceConfig {
   readonly name: string;
   readonly kind: "nic" | "block" | "timer";
@@ -69,6 +72,7 @@ export interface DeviceConfig {
   readonly interrupt: InterruptConfig;
 }
 
+/** What the guest does, as in `workload` of the schema. */
 export interface WorkloadConfig {
   readonly interrupts: number;
   readonly transfers: number;

@@ -36,6 +36,7 @@ export const name = v.pipe(
   v.regex(/^[A-Za-z][A-Za-z0-9_-]{0,31}$/, "is no name; give up to 32 letters, digits, - and _"),
 );
 
+/** Yes or no. */
 export const flag = v.boolean("is no yes or no; give true or false");
 
 /** Bytes: a number, or one with K, M, G or T behind it. */

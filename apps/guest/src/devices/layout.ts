@@ -1,9 +1,8 @@
-/**
- * BAR 0 of all devices of this machine, 64 KiB: registers of the device from 0, of its queues from
- * 4000h, MSI-X vector table from 8000h, pending bits from A000h.
- */
+/** BAR 0 of all devices of this machine has 64 KiB; this many of them are registers. */
 export const REGISTER_BYTES = 0x8000;
+/** The MSI-X vector table. */
 export const MSIX_TABLE = 0x8000;
+/** The MSI-X pending bits. */
 export const MSIX_PENDING = 0xa000;
 
 /** Registers that all devices have. */
@@ -14,8 +13,9 @@ export const DeviceRegister = {
   QUEUES: 0x08,
 } as const;
 
-/** Registers of the first queue; those of queue n are `QUEUE_STRIDE` * n after them. */
+/** Registers of the first queue. */
 export const QUEUE_BASE = 0x4000;
+/** From the registers of a queue to those of the next one. */
 export const QUEUE_STRIDE = 0x40;
 
 /** Registers of a ring, from its first one on. */

@@ -1,6 +1,7 @@
 import type { MmioRegion } from "@viommu/plugin";
 import { DeviceRegister, REGISTER_BYTES } from "./layout.ts";
 
+/** What a {@link RegisterBlock} is made of. */
 export interface RegisterBlockOptions {
   readonly name: string;
   readonly base: number;

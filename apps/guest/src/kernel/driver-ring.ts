@@ -4,6 +4,7 @@ import { RingRegister } from "../devices/layout.ts";
 const ADDRESS = 0;
 const LENGTH = 8;
 
+/** Where a {@link DriverRing} lies, and its shape. */
 export interface DriverRingOptions {
   /** Where the descriptors lie. */
   readonly memory: Uint8Array;

@@ -57,6 +57,7 @@ const ENTRIES = 0x10;
 const MASKED = 0x1_0000;
 const LEVEL = 0x8000;
 
+/** A pin of an I/O APIC, and how it is wired. */
 export interface PinPlace {
   /** Registers of the I/O APIC. */
   readonly base: number;
