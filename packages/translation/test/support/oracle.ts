@@ -65,7 +65,7 @@ export const ones = (high: number, low: number): bigint =>
 
 export const inInterruptRange = (address: bigint): boolean => address >> 20n === 0xfeen;
 
-export const touchesInterruptRange = (address: bigint, shift: bigint): boolean =>
+const touchesInterruptRange = (address: bigint, shift: bigint): boolean =>
   (address >> shift) << shift < 0xfef0_0000n && ((address >> shift) + 1n) << shift > 0xfee0_0000n;
 
 const touchesProtected = (world: World, address: bigint, shift: bigint): boolean => {
