@@ -79,6 +79,10 @@ export interface ModeChange {
   readonly translation: boolean;
   /** Interrupt remapping is on (GSTS.IRES). */
   readonly remapping: boolean;
+  /** RTADDR in effect (what SRTP latched), its low and high word (VT-d 11.4.5). */
+  readonly rootTable: readonly [low: number, high: number];
+  /** IRTA in effect (what SIRTP latched), its low and high word (VT-d 11.4.12). */
+  readonly interruptTable: readonly [low: number, high: number];
   /** What changed. */
   readonly cause:
     | "reset"

@@ -19,6 +19,20 @@ export { InterruptRequest, InterruptResult } from "./ports/interrupt.ts";
 export type { InterruptRemapper, InterruptSink } from "./ports/interrupt.ts";
 export type { AcpiTableSource, PendingWork, Snapshottable } from "./ports/machine.ts";
 export type { MmioRegion } from "./ports/mmio.ts";
+export { MapFlag, MapResult } from "./ports/physical-iommu.ts";
+export type {
+  DeviceSpace,
+  FirstStage,
+  InterruptTarget,
+  NestedSpace,
+  PagingSpace,
+  PagingSpaceOptions,
+  PhysicalFault,
+  PhysicalInterrupts,
+  PhysicalIommu,
+  PhysicalIommuInfo,
+  PhysicalMapping,
+} from "./ports/physical-iommu.ts";
 export {
   acpiTables,
   dmaRemappers,
@@ -27,6 +41,7 @@ export {
   interruptSink,
   mmioRegions,
   pendingWork,
+  physicalIommus,
   snapshottables,
 } from "./ports/capabilities.ts";
 

@@ -101,7 +101,8 @@ export class GlobalCommand {
     if (tell === null) return;
     const translation = (this.#target & TE) !== 0;
     const remapping = (this.#target & IRE) !== 0;
-    tell(this.#parts.unit, { translation, remapping, cause });
+    const { rootTable, interruptTable } = this.#parts.pointers;
+    tell(this.#parts.unit, { translation, remapping, rootTable, interruptTable, cause });
   }
 
   #write(command: number): void {

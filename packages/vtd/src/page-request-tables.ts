@@ -99,7 +99,7 @@ export class PageRequestTables {
   }
 
   #readRoot(sourceId: number): number {
-    const { rootLow, rootHigh } = this.#parts.pointers;
+    const [rootLow, rootHigh] = this.#parts.pointers.rootTable;
     const upper = (sourceId & 0x80) !== 0;
     const offset = 16 * ((sourceId >>> 8) & 0xff) + (upper ? 8 : 0);
     if (!this.#read(rootLow, rootHigh, offset, 2)) return FaultReason.SM_ROOT_ACCESS;

@@ -43,12 +43,13 @@ export class TablePointers {
   }
 
   /** RTADDR in effect, low and high word. */
-  get rootLow(): number {
-    return this.#root[0]!;
+  get rootTable(): [low: number, high: number] {
+    return [this.#root[0]!, this.#root[1]!];
   }
 
-  get rootHigh(): number {
-    return this.#root[1]!;
+  /** IRTA in effect, low and high word. */
+  get interruptTable(): [low: number, high: number] {
+    return [this.#interruptTable[0]!, this.#interruptTable[1]!];
   }
 
   /** False when no request can be answered: an unsupported mode, or SSIRWE in legacy mode. */

@@ -63,6 +63,8 @@ describe("status of each command (VT-d 11.4.4)", () => {
     expect(bench.modes.at(-1)).toEqual({
       translation: true,
       remapping: true,
+      rootTable: [0, 0],
+      interruptTable: [0, 0],
       cause: "translation",
     });
     expect(bench.read64(0x80)).toBe(16n);

@@ -222,7 +222,15 @@ describe("save and restore", () => {
     bench.command(TE);
     const copy = copyOf(bench);
     copy.unit.restore(bench.unit.save());
-    expect(copy.modes).toEqual([{ translation: true, remapping: false, cause: "restore" }]);
+    expect(copy.modes).toEqual([
+      {
+        translation: true,
+        remapping: false,
+        rootTable: [0x20_0000, 0],
+        interruptTable: [0, 0],
+        cause: "restore",
+      },
+    ]);
     expect(copy.get64(STATUS)).toBe(0n);
   });
 });

@@ -77,7 +77,13 @@ describe("reset", () => {
     expect(bench.dma(0x10, 0n)).toBe(0);
     expect(bench.interrupt(0x10, 0xfee0_1000)).toBe(0);
     expect(bench.unit.pending).toBe(false);
-    expect(bench.modes.at(-1)).toEqual({ translation: false, remapping: false, cause: "reset" });
+    expect(bench.modes.at(-1)).toEqual({
+      translation: false,
+      remapping: false,
+      rootTable: [0, 0],
+      interruptTable: [0, 0],
+      cause: "reset",
+    });
     // registers that were hardware's are software's again
     bench.write32(0x6c, -1);
     expect(bench.read32(0x6c)).toBe(0xfff0_0000);

@@ -5,6 +5,7 @@ import type { GuestMemory } from "./guest-memory.ts";
 import type { InterruptRemapper, InterruptSink } from "./interrupt.ts";
 import type { AcpiTableSource, PendingWork, Snapshottable } from "./machine.ts";
 import type { MmioRegion } from "./mmio.ts";
+import type { PhysicalIommu } from "./physical-iommu.ts";
 
 /** The memory of the machine. */
 export const guestMemory: Capability<GuestMemory> = capability("guest-memory");
@@ -22,3 +23,5 @@ export const pendingWork: Collection<PendingWork> = collection("pending-work");
 export const snapshottables: Collection<Snapshottable> = collection("snapshottables");
 /** All ACPI tables of the machine. */
 export const acpiTables: Collection<AcpiTableSource> = collection("acpi-tables");
+/** All physical IOMMUs of the host. */
+export const physicalIommus: Collection<PhysicalIommu> = collection("physical-iommus");

@@ -1,0 +1,179 @@
+import type { FaultRecord } from "../events.ts";
+
+/**
+ * The physical IOMMU below a virtual one, as its driver offers it (Xen: IOMMU contexts; Linux
+ * iommufd: HWPT_PAGING, HWPT_NESTED, hw_info). Addresses are frame numbers, in units of 4 KiB:
+ * `dfn` what the device asks for, `mfn` where the data is in host memory.
+ */
+export interface PhysicalIommu {
+  readonly name: string;
+  /** PCI segment of its devices. */
+  readonly segment: number;
+  readonly info: PhysicalIommuInfo;
+  /** A new, empty address space with second-stage tables. Throws ERR_VIOMMU_PIOMMU when ids run out. */
+  createPagingSpace(options: PagingSpaceOptions): PagingSpace;
+  /** First-stage tables of a guest, walked on top of `parent`, which holds GPA→HPA. */
+  createNestedSpace(parent: PagingSpace, stage: FirstStage): NestedSpace;
+  /** Lets a device reach all host memory one to one. */
+  readonly identity: DeviceSpace;
+  /** Lets a device reach nothing; all devices start here, and come back here (quarantine). */
+  readonly blocking: DeviceSpace;
+  /**
+   * From the return of this call on, the requests of a device (those with `pasid`, or those without
+   * for NO_PASID) go through `space`. Atomic: a request sees the old space or the new one.
+   */
+  attach(sourceId: number, pasid: number, space: DeviceSpace): void;
+  /** The space a device's requests go through; `blocking` when none was attached. */
+  attached(sourceId: number, pasid: number): DeviceSpace;
+  /** Interrupt entries of its devices. */
+  readonly interrupts: PhysicalInterrupts;
+  /** Who is told of blocked requests of physical devices; null: nobody. */
+  faultListener: ((this: void, fault: PhysicalFault) => void) | null;
+}
+
+/** What a physical IOMMU can do, to be compared with a guest's unit before a device is assigned. */
+export interface PhysicalIommuInfo {
+  /** CAP and ECAP as the hardware reports them (VT-d 11.4.2, 11.4.3). */
+  readonly cap: bigint;
+  readonly ecap: bigint;
+  /** Bits of host-physical addresses. */
+  readonly hostAddressWidth: number;
+  /** Bits of the addresses that a paging space takes. */
+  readonly inputWidth: number;
+  /** Orders (log2 of 4 KiB pages) of the page sizes a paging space can use: 0, 9, 18. */
+  readonly pageOrders: readonly number[];
+  readonly nesting: boolean;
+  readonly posting: boolean;
+  readonly dirtyTracking: boolean;
+  /** Domain ids; one for each paging or nested space. */
+  readonly domainIds: number;
+}
+
+/** Bits of a mapping's rights. */
+export const MapFlag = {
+  READ: 1,
+  WRITE: 2,
+  /** Accesses snoop the processor caches. */
+  SNOOP: 4,
+} as const;
+
+/** Results of {@link PagingSpace.map}. */
+export const MapResult = {
+  MAPPED: 0,
+  /** The space's table frames (or the host's) are used up; nothing was changed. */
+  NO_FRAMES: 1,
+  /** Outside the address width; nothing was changed. */
+  BEYOND_WIDTH: 2,
+} as const;
+
+/** How a paging space is made. */
+export interface PagingSpaceOptions {
+  /** Table frames it may use at most. */
+  readonly frameQuota: number;
+  /** It will be the parent of nested spaces. */
+  readonly nestingParent?: boolean;
+}
+
+/** Something a device can be attached to. */
+export interface DeviceSpace {
+  readonly kind: "paging" | "nested" | "identity" | "blocking";
+}
+
+/** An address space of second-stage tables, owned by the driver (IOAS with its hardware page table). */
+export interface PagingSpace extends DeviceSpace {
+  readonly kind: "paging";
+  /** Table frames in use. */
+  readonly frames: number;
+  /**
+   * Maps 2^order pages from `dfn` on to those from `mfn` on, both naturally aligned; whatever the
+   * range mapped before is replaced. `order` is one of `info.pageOrders`.
+   */
+  map(dfn: number, mfn: number, order: number, flags: number): number;
+  /**
+   * Removes 2^order pages (any order), splitting larger ones at the edges. MapResult.NO_FRAMES when
+   * a split found no frame: then the whole larger page is gone.
+   */
+  unmap(dfn: number, order: number): number;
+  /**
+   * Ends a batch: when it returns, no request uses what was unmapped or replaced since the last
+   * flush, and requests that had been translated before are over.
+   */
+  flush(): void;
+  /** What `dfn` maps to; false where nothing. */
+  lookup(dfn: number, out: PhysicalMapping): boolean;
+  /** Starts (with everything clean) or stops dirty tracking. */
+  setDirtyTracking(on: boolean): void;
+  /**
+   * Tells of each dirty page in 2^order pages from `dfn` on and makes it clean. What devices write
+   * after it returns is told of next time.
+   */
+  readAndClearDirty(dfn: number, order: number, dirty: (dfn: number, order: number) => void): void;
+  /** Gives all frames back. Throws ERR_VIOMMU_PIOMMU while a device or a nested space uses it. */
+  destroy(): void;
+}
+
+/** What {@link PagingSpace.lookup} found: a caller-owned object. */
+export interface PhysicalMapping {
+  /** Frame of exactly the `dfn` asked for. */
+  mfn: number;
+  /** Order of the page it is part of. */
+  order: number;
+  /** Bits of {@link MapFlag}. */
+  flags: number;
+}
+
+/** A guest's first-stage root and how it is walked (PASID-table entry, VT-d 9.6). */
+export interface FirstStage {
+  /** Guest-physical frame of the root table. */
+  readonly rootFrame: number;
+  readonly levels: 4 | 5;
+  /** Bits of the scalable-mode PASID-table entry. */
+  readonly supervisor: boolean;
+  readonly writeProtect: boolean;
+  readonly extendedAccessed: boolean;
+}
+
+/** A guest's first-stage tables on top of a paging space. */
+export interface NestedSpace extends DeviceSpace {
+  readonly kind: "nested";
+  readonly parent: PagingSpace;
+  /** Drops what is cached of 2^order pages (52: all) from page `page` of the first-stage input on. */
+  invalidate(page: number, order: number, leafOnly: boolean): void;
+  destroy(): void;
+}
+
+/** Interrupt-remapping entries of physical devices. */
+export interface PhysicalInterrupts {
+  /** A blocked entry for a device; the handle goes into the device's message. Throws when none is left. */
+  allocate(sourceId: number): number;
+  /** Where the interrupts of this handle go from now on; null blocks them. Atomic. */
+  program(handle: number, target: InterruptTarget | null): void;
+  free(handle: number): void;
+}
+
+/** Where an interrupt of a physical device goes. */
+export type InterruptTarget =
+  | {
+      readonly kind: "remapped";
+      readonly vector: number;
+      /** 32-bit APIC id, or logical destination. */
+      readonly destination: number;
+      readonly logical: boolean;
+      readonly redirectionHint: boolean;
+      /** 3 bits (VT-d 9.10). */
+      readonly deliveryMode: number;
+      readonly levelTriggered: boolean;
+    }
+  | {
+      readonly kind: "posted";
+      readonly vector: number;
+      /** Host address of the posted-interrupt descriptor divided by 64 (VT-d 9.12). */
+      readonly descriptor: number;
+      readonly urgent: boolean;
+    };
+
+/** A blocked request of a physical device. */
+export interface PhysicalFault extends FaultRecord {
+  /** Which tables blocked it: the guest's first stage of a nested space, or anything of the host. */
+  readonly stage: "first-stage" | "host";
+}
