@@ -32,6 +32,7 @@ export type {
   PhysicalIommu,
   PhysicalIommuInfo,
   PhysicalMapping,
+  ReservedRegion,
 } from "./ports/physical-iommu.ts";
 export {
   acpiTables,

@@ -20,11 +20,22 @@ export interface PhysicalIommu {
   readonly blocking: DeviceSpace;
   /**
    * From the return of this call on, the requests of a device (those with `pasid`, or those without
-   * for NO_PASID) go through `space`. Atomic: a request sees the old space or the new one.
+   * for NO_PASID) and of all its aliases go through `space`. Atomic: a request sees the old space or
+   * the new one. Throws ERR_VIOMMU_PIOMMU, and nothing is changed, when it cannot be done: no table
+   * frame left, no such PASID (PASID 0 may stand for requests without), a reserved region missing.
+   * Never throws for `blocking`, so that a device can always be taken out of service.
    */
   attach(sourceId: number, pasid: number, space: DeviceSpace): void;
   /** The space a device's requests go through; `blocking` when none was attached. */
   attached(sourceId: number, pasid: number): DeviceSpace;
+  /** What every paging space of this device has to respect; a device's aliases are its own. */
+  reservedRegions(sourceId: number): readonly ReservedRegion[];
+  /**
+   * Requests that were translated before a flush, an invalidation or an attach may still be under
+   * way when it returns. True when none of those begun before this call is; otherwise `done` is
+   * called, once, when the last of them is over. What they reach belongs to nobody else until then.
+   */
+  drain(done: (this: void) => void): boolean;
   /** Interrupt entries of its devices. */
   readonly interrupts: PhysicalInterrupts;
   /** Who is told of blocked requests of physical devices; null: nobody. */
@@ -42,6 +53,8 @@ export interface PhysicalIommuInfo {
   readonly inputWidth: number;
   /** Orders (log2 of 4 KiB pages) of the page sizes a paging space can use: 0, 9, 18. */
   readonly pageOrders: readonly number[];
+  /** {@link MapFlag}.SNOOP may be given. */
+  readonly snoop: boolean;
   readonly nesting: boolean;
   readonly posting: boolean;
   readonly dirtyTracking: boolean;
@@ -62,7 +75,7 @@ export const MapResult = {
   MAPPED: 0,
   /** The space's table frames (or the host's) are used up; nothing was changed. */
   NO_FRAMES: 1,
-  /** Outside the address width; nothing was changed. */
+  /** `dfn` or `mfn` outside its address width; nothing was changed. */
   BEYOND_WIDTH: 2,
 } as const;
 
@@ -74,6 +87,18 @@ export interface PagingSpaceOptions {
   readonly nestingParent?: boolean;
 }
 
+/** Frames that a device's address spaces treat in a special way (RMRR of a DMAR table, VT-d 8.4). */
+export interface ReservedRegion {
+  /** First frame, and how many. */
+  readonly dfn: number;
+  readonly frames: number;
+  /**
+   * "direct": mapped one to one, readable and writable, in every paging space the device is attached
+   * to. "interrupts": never translated, so of no use for mappings.
+   */
+  readonly kind: "direct" | "interrupts";
+}
+
 /** Something a device can be attached to. */
 export interface DeviceSpace {
   readonly kind: "paging" | "nested" | "identity" | "blocking";
@@ -82,7 +107,7 @@ export interface DeviceSpace {
 /** An address space of second-stage tables, owned by the driver (IOAS with its hardware page table). */
 export interface PagingSpace extends DeviceSpace {
   readonly kind: "paging";
-  /** Table frames in use. */
+  /** Table frames in use; those of tables that were taken away count until the next flush. */
   readonly frames: number;
   /**
    * Maps 2^order pages from `dfn` on to those from `mfn` on, both naturally aligned; whatever the
@@ -95,17 +120,22 @@ export interface PagingSpace extends DeviceSpace {
    */
   unmap(dfn: number, order: number): number;
   /**
-   * Ends a batch: when it returns, no request uses what was unmapped or replaced since the last
-   * flush, and requests that had been translated before are over.
+   * Ends a batch: from its return on no request, through nested spaces on top of this one either, is
+   * translated by what was unmapped or replaced before. {@link PhysicalIommu.drain} tells when those
+   * that had been translated already are over.
    */
   flush(): void;
   /** What `dfn` maps to; false where nothing. */
   lookup(dfn: number, out: PhysicalMapping): boolean;
-  /** Starts (with everything clean) or stops dirty tracking. */
+  /**
+   * Starts (with everything clean) or stops dirty tracking. Throws ERR_VIOMMU_PIOMMU unless
+   * `info.dirtyTracking`.
+   */
   setDirtyTracking(on: boolean): void;
   /**
-   * Tells of each dirty page in 2^order pages from `dfn` on and makes it clean. What devices write
-   * after it returns is told of next time.
+   * Tells of each dirty page in 2^order pages from `dfn` on, large ones in their order, and makes it
+   * clean. A request makes its page dirty when it is translated: what is translated after the return
+   * is told of next time; drain before the last reading.
    */
   readAndClearDirty(dfn: number, order: number, dirty: (dfn: number, order: number) => void): void;
   /** Gives all frames back. Throws ERR_VIOMMU_PIOMMU while a device or a nested space uses it. */
