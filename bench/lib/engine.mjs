@@ -61,17 +61,19 @@ export function createEngine({ packages }, setup, options = {}) {
 }
 
 /**
- * The second-stage walker of an engine, the address space of the first device, and a walk from the
- * top that leaves no traces. They are no public part of the package: they are looked for in an engine
- * that has translated, by what they can do.
+ * The walker of an engine, the address space of the first device, and a walk from the top that leaves
+ * no traces. They are no public part of the package: they are looked for in an engine that has
+ * translated, by what they can do.
  */
 export function walkerOf(kit, setup, address) {
   const { engine, request } = createEngine(kit, setup);
   request.hi = hiOf(address);
   request.lo = loOf(address);
   engine.translate(request);
-  const { levels } = setup.devices[0];
-  const space = findInside(engine, (part) => part.levels === levels && "walker" in part);
+  const space = findInside(
+    engine,
+    (part) => part.sourceId === request.sourceId && "way" in part,
+  ).space;
   const walk = findInside(engine, (part) => "full" in part && "effects" in part);
   return { walker: space.walker, space, walk: Object.assign(walk, { full: true, effects: false }) };
 }

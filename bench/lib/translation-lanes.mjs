@@ -27,6 +27,15 @@ export function baselineLanes(kit, setup, { list, flush = false, cap = CAP }) {
   }));
 }
 
+/** `ideal` for nested tables: all 24 references, each time. */
+export function nestedLane({ native }, { guest, devices }, list) {
+  if (native === null) return {};
+  const { firstStage, secondStage } = devices[0];
+  const run = (start, count) =>
+    native.nestedWalk(guest.buffer, firstStage, secondStage, list.values, start, count);
+  return { ideal: { run } };
+}
+
 /** Makes a lane of each C IOTLB there is: `laneOf(iotlb, side)`. A `cap` of 0 is none. */
 export function eachBaseline({ native }, setup, { cap = CAP, slots = SLOTS }, laneOf) {
   if (native === null) return {};

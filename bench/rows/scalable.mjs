@@ -1,7 +1,7 @@
 import { randomPages } from "../lib/addresses.mjs";
 import { createEngine } from "../lib/engine.mjs";
 import { IOVA, scalableGuest } from "../lib/kit.mjs";
-import { baselineLanes, missWindow } from "../lib/translation-lanes.mjs";
+import { baselineLanes, missWindow, nestedLane } from "../lib/translation-lanes.mjs";
 
 const PAGES = 4096;
 
@@ -42,12 +42,4 @@ function scalableRow(id, title, stage, peer, atMost) {
 function answers({ engine, request, list }) {
   [request.hi, request.lo] = list.pairs;
   return engine.translate(request) === 0;
-}
-
-function nestedLane({ native }, { guest, devices }, list) {
-  if (native === null) return {};
-  const { firstStage, secondStage } = devices[0];
-  const run = (start, count) =>
-    native.nestedWalk(guest.buffer, firstStage, secondStage, list.values, start, count);
-  return { ideal: { run } };
 }

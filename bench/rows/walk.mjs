@@ -1,7 +1,7 @@
 import { randomPages } from "../lib/addresses.mjs";
 import { walkerOf } from "../lib/engine.mjs";
-import { guestWithDevices, IOVA } from "../lib/kit.mjs";
-import { eachBaseline } from "../lib/translation-lanes.mjs";
+import { guestWithDevices, IOVA, scalableGuest } from "../lib/kit.mjs";
+import { eachBaseline, nestedLane } from "../lib/translation-lanes.mjs";
 
 /**
  * The walk alone, from the top table to the page: our walker is called without its engine and told
@@ -11,6 +11,21 @@ export const rows = [
   walkRow("walk-4-levels", "walk, 4 levels", { pages: 512, levels: 4 }),
   walkRow("walk-5-levels", "walk, 5 levels", { pages: 512, levels: 5 }),
   walkRow("walk-65536", "walk, 4 levels, 65536 pages", { pages: 65_536, levels: 4 }),
+  {
+    id: "walk-nested",
+    title: "walk, nested, 4 by 4 levels",
+    packages: ["translation"],
+    goals: [{ against: "ideal", atMost: 2.3 }],
+    lanes: (kit) => {
+      const list = randomPages(IOVA, 512);
+      const setup = scalableGuest({ pages: 512, stage: "nested" });
+      const lane = { ...walkerOf(kit, setup, IOVA), list };
+      return {
+        viommu: { run: (start, count) => walkWindow(lane, start, count) },
+        ...nestedLane(kit, setup, list),
+      };
+    },
+  },
 ];
 
 function walkRow(id, title, shape) {

@@ -14,11 +14,22 @@ export interface SpaceLayout {
   readonly rootHi: number;
   readonly rootLo: number;
   readonly levels: number;
+  /** The second stage below a first one (VT-d 3.8), else null. */
+  readonly under: SpaceLayout | null;
 }
 
 /** A space without tables. */
 export function passThroughLayout(key: string, walker: Walker, inputWidth: number): SpaceLayout {
-  return { key, walker, firstStage: false, inputWidth, rootHi: 0, rootLo: 0, levels: 0 };
+  return {
+    key,
+    walker,
+    firstStage: false,
+    inputWidth,
+    rootHi: 0,
+    rootLo: 0,
+    levels: 0,
+    under: null,
+  };
 }
 
 /** Where a space is registered. */
@@ -43,6 +54,8 @@ export class AddressSpace implements Space, Placed {
   scope: SpaceScope | null = null;
   /** The ways that lead here. */
   readonly attachments: PlacedList<Attachment> = new PlacedList<Attachment>();
+  /** Registered spaces that lie above this one. */
+  users = 0;
   readonly key: string;
   readonly walker: Walker;
   readonly firstStage: boolean;
@@ -50,8 +63,10 @@ export class AddressSpace implements Space, Placed {
   readonly rootHi: number;
   readonly rootLo: number;
   readonly levels: number;
+  readonly under: AddressSpace | null;
 
-  constructor(layout: SpaceLayout) {
+  /** @param under for a nested layout: the space of its second stage */
+  constructor(layout: SpaceLayout, under: AddressSpace | null = null) {
     this.key = layout.key;
     this.walker = layout.walker;
     this.firstStage = layout.firstStage;
@@ -59,6 +74,7 @@ export class AddressSpace implements Space, Placed {
     this.rootHi = layout.rootHi;
     this.rootLo = layout.rootLo;
     this.levels = layout.levels;
+    this.under = under;
   }
 }
 

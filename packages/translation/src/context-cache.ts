@@ -1,5 +1,6 @@
 import { AddressSpace, OWN_WAY } from "./address-space.ts";
 import type { Attachment, SpaceLayout } from "./address-space.ts";
+import { BELOW_FIRST_STAGE } from "./domain-table.ts";
 import type { DomainTable } from "./domain-table.ts";
 import type { SourceTags } from "./source-tags.ts";
 
@@ -65,12 +66,20 @@ export class ContextCache {
     if (keep && this.count >= MOST_WAYS) this.invalidateAll();
     const { domainId, pasid, layout } = route;
     const known = this.domains.find(domainId, pasid, layout.key);
-    const space = known ?? new AddressSpace(layout);
+    const space = known ?? this.spaceFor(domainId, layout);
     if (!keep) return space;
     if (known === undefined) this.domains.add(domainId, pasid, space);
     const { sourceId, way, suppressed, deviceTlb } = route;
     this.attach({ sourceId, way, space, suppressed, deviceTlb, place: -1 });
     return space;
+  }
+
+  /** A new space; nested ones of a domain share their second stage. */
+  private spaceFor(domainId: number, layout: SpaceLayout): AddressSpace {
+    const { under } = layout;
+    if (under === null) return new AddressSpace(layout);
+    const known = this.domains.find(domainId, BELOW_FIRST_STAGE, under.key);
+    return new AddressSpace(layout, known ?? new AddressSpace(under));
   }
 
   /** Drops everything. */

@@ -4,6 +4,12 @@ import type { Placed } from "./placed-list.ts";
 import type { SourceTags } from "./source-tags.ts";
 import type { TagCounter } from "./tag-counter.ts";
 
+/**
+ * In place of a PASID: the second stages of nested translation, of which all PASIDs of a domain have
+ * the same (VT-d 6.2.1: what is cached of them is tagged by the domain alone).
+ */
+export const BELOW_FIRST_STAGE = -2;
+
 /** What a domain table works with. */
 export interface DomainTableOptions {
   readonly tags: TagCounter;
@@ -47,6 +53,10 @@ export class DomainTable {
     if (space.firstStage) scope.hasFirstStage = true;
     space.scope = scope;
     this.retag(space);
+    const { under } = space;
+    if (under === null) return;
+    if (under.scope === null) this.add(domainId, BELOW_FIRST_STAGE, under);
+    under.users += 1;
   }
 
   /** Makes everything unreachable that is cached for a space. */
@@ -120,6 +130,9 @@ export class PasidScope implements Placed, SpaceScope {
     this.filled.add(space);
     if (this.place < 0) this.domain.filled.add(this);
     if (this.domain.place < 0) this.domain.table.filled.add(this.domain);
+    // what empties a second stage empties the nested spaces above it, too: it is noted with them
+    const { under } = space;
+    if (under !== null && under.place < 0) under.scope!.noteFilled(under);
   }
 
   /** Invalidates all spaces of the PASID. */
@@ -135,5 +148,9 @@ export class PasidScope implements Placed, SpaceScope {
     this.spaces.delete(space.key);
     space.scope = null;
     if (this.spaces.size === 0) this.domain.drop(this);
+    const { under } = space;
+    if (under === null) return;
+    under.users -= 1;
+    if (under.users === 0) under.scope!.drop(under);
   }
 }

@@ -90,16 +90,22 @@ export class FirstStageWalker implements Walker {
     lo |= 0;
     // the bits above the width repeat its highest bit
     if (hi >> (space.inputShift - 1) !== hi >> 31) return FaultReason.FS_NOT_CANONICAL;
-    if (!walk.full) {
-      const slot = this.cache.find(space, hi, lo);
-      // a fault is what the tables say now, never what was cached: it needs a full walk
-      if (slot >= 0 && this.fromCache(slot, lo, need, walk) === 0) return 0;
-    }
+    // a fault is what the tables say now, never what was cached: it needs a full walk
+    if (!walk.full && this.isFoundByCaches(space, hi, lo, need, walk)) return 0;
+    this.nested?.begin(space, true);
     for (let tries = 0; tries < TRIES; tries += 1) {
       const reason = this.fromTop(space, hi, lo, need, walk);
       if (reason !== RETRY) return reason;
     }
     return FaultReason.FS_FLAGS_UPDATE;
+  }
+
+  /** Walks as short as the caches allow. Under nesting, the second stage has entries of its own. */
+  private isFoundByCaches(space: Space, hi: number, lo: number, need: number, walk: Walk): boolean {
+    const slot = this.cache.find(space, hi, lo);
+    this.nested?.begin(space, false);
+    if (slot >= 0 && this.fromCache(slot, lo, need, walk) === 0) return true;
+    return this.nested !== null && this.fromTop(space, hi, lo, need, walk) === 0;
   }
 
   private fromCache(slot: number, lo: number, need: number, walk: Walk): number {

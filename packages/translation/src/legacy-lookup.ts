@@ -140,6 +140,7 @@ export class LegacyLookup implements RequestLookup {
       rootHi,
       rootLo,
       levels: levelsOf(aw),
+      under: null,
     };
   }
 

@@ -1,12 +1,11 @@
 import { Access, hiFromWords, loFromWords } from "@viommu/plugin";
 import { PASID_ENTRY, PasidTranslationType, reservedMask } from "@viommu/vtd-spec";
 import type { Capabilities } from "@viommu/vtd-spec";
-import { AddressSpace, passThroughLayout } from "./address-space.ts";
+import { passThroughLayout } from "./address-space.ts";
 import type { SpaceLayout } from "./address-space.ts";
 import { inputWidth, isWidthSupported, levelsOf } from "./address-width.ts";
-import { NestedStage } from "./nested-stage.ts";
 import { anyReserved } from "./reserved-masks.ts";
-import type { ScalableWalkers } from "./scalable-walkers.ts";
+import type { ScalableWalkers, SecondStageFlags } from "./scalable-walkers.ts";
 
 const PAGE = 0x3fff_f000;
 
@@ -95,12 +94,13 @@ export class PasidSpaces {
     return {
       key: `first,${rootHi},${rootLo},${paging},${flagsKey(kind)},${second?.key}`,
       walker:
-        second === null ? walkers.firstStage(kind) : walkers.nested(kind, nest(second, words)),
+        second === null ? walkers.firstStage(kind) : walkers.nested(kind, secondStageKind(words)),
       firstStage: true,
       inputWidth: paging === FIVE_LEVELS ? 57 : 48,
       rootHi,
       rootLo,
       levels: paging === FIVE_LEVELS ? 5 : 4,
+      under: second,
     };
   }
 
@@ -117,11 +117,7 @@ export class PasidSpaces {
     if (!isWidthSupported(this.capabilities, aw)) return null;
     const rootHi = hiFromWords(words[0]!, words[1]!);
     const rootLo = loFromWords(words[0]!) & PAGE;
-    const kind = {
-      setsFlags: (words[0]! & SSADE) !== 0,
-      walkSnoops: (words[2]! & PWSNP) !== 0,
-      snoop: snoopOf(words),
-    };
+    const kind = secondStageKind(words);
     return {
       key: `second,${rootHi},${rootLo},${aw},${flagsKey(kind)}`,
       walker: this.walkers.secondStage(kind),
@@ -130,6 +126,7 @@ export class PasidSpaces {
       rootHi,
       rootLo,
       levels: levelsOf(aw),
+      under: null,
     };
   }
 }
@@ -143,11 +140,14 @@ function snoopOf(words: Int32Array): number {
   return (words[2]! & PGSNP) !== 0 ? Access.SNOOP : 0;
 }
 
-function flagsKey(kind: object): string {
-  return Object.values(kind).join();
+function secondStageKind(words: Int32Array): SecondStageFlags {
+  return {
+    setsFlags: (words[0]! & SSADE) !== 0,
+    walkSnoops: (words[2]! & PWSNP) !== 0,
+    snoop: snoopOf(words),
+  };
 }
 
-/** The second stage that an entry puts under a first one; nothing is cached for it on its own. */
-function nest(second: SpaceLayout, words: Int32Array): NestedStage {
-  return new NestedStage(second.walker, new AddressSpace(second), (words[0]! & SSADE) !== 0);
+function flagsKey(kind: object): string {
+  return Object.values(kind).join();
 }

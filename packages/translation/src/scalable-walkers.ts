@@ -3,7 +3,7 @@ import { FaultReason } from "@viommu/vtd-spec";
 import type { Capabilities } from "@viommu/vtd-spec";
 import { FirstStageWalker } from "./first-stage.ts";
 import type { FirstStageKind } from "./first-stage.ts";
-import type { NestedStage } from "./nested-stage.ts";
+import { NestedStage } from "./nested-stage.ts";
 import type { PagingStructureCache } from "./paging-structure-cache.ts";
 import { PassThroughWalker } from "./pass-through.ts";
 import { firstStageMasks, secondStageMasks } from "./reserved-masks.ts";
@@ -21,6 +21,9 @@ export interface ScalableWalkersOptions {
   /** RTADDR.SSIRWE. */
   readonly ioPermissions: boolean;
 }
+
+/** How a PASID table entry says that the second stage is walked. */
+export type SecondStageFlags = Omit<SecondStageKind, "ioPermissions">;
 
 /** The walkers of scalable mode, one for each combination of flags that a PASID entry has used. */
 export class ScalableWalkers {
@@ -47,10 +50,10 @@ export class ScalableWalkers {
     });
   }
 
-  secondStage(flags: Omit<SecondStageKind, "ioPermissions">): Walker {
+  secondStage(flags: SecondStageFlags): Walker {
     const { memory, cache, ioPermissions } = this.options;
     const { setsFlags, walkSnoops, snoop } = flags;
-    return this.one(`second,${setsFlags},${walkSnoops},${snoop}`, () => {
+    return this.one(keyOf("second", flags), () => {
       const masks = this.secondStageMasks;
       const kind = { ioPermissions, setsFlags, walkSnoops, snoop };
       return new SecondStageWalker({ memory, cache, masks, reasons: SCALABLE_SECOND_STAGE, kind });
@@ -58,14 +61,13 @@ export class ScalableWalkers {
   }
 
   firstStage(kind: FirstStageKind): Walker {
-    const { supervisor, writeProtect, extendedAccessed, walkSnoops, snoop } = kind;
-    const key = `first,${supervisor},${writeProtect},${extendedAccessed},${walkSnoops},${snoop}`;
-    return this.one(key, () => this.firstStageWalker(kind, null));
+    return this.one(keyOf("first", kind), () => this.firstStageWalker(kind, null));
   }
 
-  /** Each nested space has a walker of its own: it knows the second stage. */
-  nested(kind: FirstStageKind, nested: NestedStage): Walker {
-    return this.firstStageWalker(kind, nested);
+  nested(kind: FirstStageKind, under: SecondStageFlags): Walker {
+    return this.one(keyOf("nested", { ...kind, under: keyOf("second", under) }), () =>
+      this.firstStageWalker(kind, new NestedStage(this.secondStage(under), under.setsFlags)),
+    );
   }
 
   private firstStageWalker(kind: FirstStageKind, nested: NestedStage | null): Walker {
@@ -81,4 +83,9 @@ export class ScalableWalkers {
     }
     return walker;
   }
+}
+
+/** Names a combination of flags; they come in the same order each time. */
+function keyOf(stage: string, flags: object): string {
+  return `${stage},${Object.values(flags).join()}`;
 }

@@ -8,6 +8,8 @@ export interface Space {
   readonly rootHi: number;
   readonly rootLo: number;
   readonly levels: number;
+  /** The second stage below a first one (VT-d 3.8), else null. */
+  readonly under: Space | null;
 }
 
 /**
