@@ -1,5 +1,6 @@
 import { domainIdWidth } from "@viommu/vtd-spec";
 import type { Capabilities } from "@viommu/vtd-spec";
+import type { RangesState } from "./driver-state.ts";
 import { badDomain } from "./errors.ts";
 import { FreeRanges } from "./free-ranges.ts";
 
@@ -38,5 +39,13 @@ export class DomainIds {
   /** The unit has forgotten everything about this domain. */
   release(id: number): void {
     this.#free.give(id, 1);
+  }
+
+  save(): RangesState {
+    return this.#free.save();
+  }
+
+  restore(state: RangesState): void {
+    this.#free.restore(state);
   }
 }

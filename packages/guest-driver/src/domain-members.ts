@@ -22,6 +22,13 @@ export class DomainMembers {
     return this.#units.size === 0;
   }
 
+  /** Units, domain-ids and devices, in words. */
+  get text(): string {
+    const text = ({ name }: UnitDriver, { domainId, devices }: Membership): string =>
+      `${name} ${domainId}: ${[...devices].join(" ")}`;
+    return [...this.#units].map(([unit, membership]) => text(unit, membership)).join("; ");
+  }
+
   /** Puts a device into the domain: its entry points to this table from now on. */
   add(
     unit: UnitDriver,

@@ -1,6 +1,7 @@
 import { Access } from "@viommu/plugin";
 import type { DomainFormat } from "./domain-format.ts";
 import type { DomainMembers } from "./domain-members.ts";
+import type { DomainState } from "./driver-state.ts";
 import { badIova, badState, hex } from "./errors.ts";
 import { FlushQueue } from "./flush-queue.ts";
 import type { Unflushed } from "./flush-queue.ts";
@@ -162,6 +163,31 @@ export class Domain {
   /** Called by the driver: a device sees nothing from now on. */
   remove(unit: UnitDriver, sourceId: number): void {
     this.#parts.members.remove(unit, sourceId);
+  }
+
+  /** Where its topmost table lies and who its members are. */
+  get layout(): string {
+    const { table, members } = this.#parts;
+    return `${hex(table.root)} ${members.text}`;
+  }
+
+  /** Called by the driver: mappings and what waits for a flush; the tables are in guest memory. */
+  save(): DomainState {
+    return {
+      ...this.#iova.save(),
+      unflushed: this.#queue?.save() ?? [],
+      identities: [...this.#identities],
+      counters: { ...this.counters },
+    };
+  }
+
+  /** Called by the driver. */
+  restore(state: DomainState): void {
+    this.#iova.restore(state);
+    this.#queue?.restore(state.unflushed);
+    this.#identities.clear();
+    for (const identity of state.identities) this.#identities.add(identity);
+    Object.assign(this.counters, state.counters);
   }
 
   #mapRuns(runs: readonly Run[], access: number): number {

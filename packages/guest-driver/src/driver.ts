@@ -4,6 +4,7 @@ import { PASS_THROUGH_ID } from "./domain-ids.ts";
 import { DomainMembers } from "./domain-members.ts";
 import { Domain } from "./domain.ts";
 import type { DomainOptions } from "./domain.ts";
+import type { DriverState } from "./driver-state.ts";
 import { badDomain, badState, hex, notCapable, notInScope } from "./errors.ts";
 import type { DriverFault, FaultReport } from "./fault-handler.ts";
 import { InterruptBlock } from "./interrupt-block.ts";
@@ -234,6 +235,48 @@ export class IommuDriver {
       overflows: sum((unit) => unit.faults.counters.overflows),
       pages: this.#parts.pages.used,
     };
+  }
+
+  /**
+   * The state of the driver, for a machine that moves: guest memory and the units are saved by the
+   * machine. Domains without devices are not part of it.
+   */
+  save(): DriverState {
+    return {
+      layout: this.#layout(),
+      running: this.#running,
+      pages: this.#parts.pages.save(),
+      units: this.units.map((unit) => unit.save()),
+      domains: this.#domains().map((domain) => domain.save()),
+    };
+  }
+
+  /** Whether {@link restore} can take a state: the driver was started as the one that was saved. */
+  fits(state: DriverState): boolean {
+    return state.layout === this.#layout();
+  }
+
+  /** Goes on as the driver that was saved, with its guest memory and its units; see {@link fits}. */
+  restore(state: DriverState): void {
+    this.#running = state.running;
+    this.#parts.pages.restore(state.pages);
+    this.units.forEach((unit, i) => {
+      unit.restore(state.units[i]!);
+    });
+    this.#domains().forEach((domain, i) => {
+      domain.restore(state.domains[i]!);
+    });
+  }
+
+  #domains(): Domain[] {
+    return [...new Set(this.#attachments.values())].filter((domain) => domain !== null);
+  }
+
+  #layout(): string {
+    const devices = [...this.#attachments].map(
+      ([device, domain]) => `${device} ${domain?.layout ?? "passes through"}`,
+    );
+    return [...this.units.map((unit) => unit.layout), ...devices].join("\n");
   }
 
   #attachReserved(): void {

@@ -1,3 +1,5 @@
+import type { UnflushedState } from "./driver-state.ts";
+
 /** Something unmapped whose translation a unit may still have cached. */
 export interface Unflushed {
   /** I/O virtual page numbers. */
@@ -30,5 +32,13 @@ export class FlushQueue {
     const taken = this.#waiting;
     this.#waiting = [];
     return taken;
+  }
+
+  save(): UnflushedState[] {
+    return this.#waiting.map(({ first, count, retired }) => [first, count, retired]);
+  }
+
+  restore(state: readonly UnflushedState[]): void {
+    this.#waiting = state.map(([first, count, retired]) => ({ first, count, retired }));
   }
 }

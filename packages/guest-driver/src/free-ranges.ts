@@ -1,3 +1,5 @@
+import type { RangesState } from "./driver-state.ts";
+
 /**
  * Which part of a range of numbers is free: runs in ascending order, no two of them touching.
  * Giving out from the upper end leaves one run as long as nothing is given back.
@@ -58,6 +60,15 @@ export class FreeRanges {
     } else if (joinsBelow) this.#ends[below] = end;
     else if (joinsAbove) this.#starts[above] = start;
     else this.#insert(above, start, end);
+  }
+
+  save(): RangesState {
+    return this.#starts.flatMap((start, i) => [start, this.#ends[i]!]);
+  }
+
+  restore(state: RangesState): void {
+    this.#starts.splice(0, Infinity, ...state.filter((_, i) => i % 2 === 0));
+    this.#ends.splice(0, Infinity, ...state.filter((_, i) => i % 2 === 1));
   }
 
   /** Index of the last run that starts below a number; -1: none. */

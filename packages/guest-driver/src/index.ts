@@ -1,5 +1,6 @@
 export { probe } from "./probe.ts";
 export type { ProbeOptions } from "./probe.ts";
+export type { DriverState } from "./driver-state.ts";
 export type { AttachOptions, DriverCounters, InterruptRequester, IommuDriver } from "./driver.ts";
 export type { UnitDriver } from "./unit-driver.ts";
 

@@ -1,3 +1,4 @@
+import type { RangesState } from "./driver-state.ts";
 import { badInterrupt } from "./errors.ts";
 import { FreeRanges, powerOfTwoFrom } from "./free-ranges.ts";
 import type { PageAllocator } from "./page-allocator.ts";
@@ -51,6 +52,15 @@ export class InterruptTable {
   /** The unit has forgotten these entries, which were allocated together. */
   release(index: number, count: number): void {
     this.#free.give(index, powerOfTwoFrom(count));
+  }
+
+  /** Which entries are free; what the others hold is in guest memory. */
+  save(): RangesState {
+    return this.#free.save();
+  }
+
+  restore(state: RangesState): void {
+    this.#free.restore(state);
   }
 
   /** Copies the entries of a predecessor's table; those in use are not given out. False: unreadable. */

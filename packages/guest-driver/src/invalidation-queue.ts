@@ -1,4 +1,5 @@
 import { FSTS, InvalidationQueueError, IQA, IQERCD, IQH, Offset, toQwords } from "@viommu/vtd-spec";
+import type { QueueState } from "./driver-state.ts";
 import { hex, refused, timeout } from "./errors.ts";
 import type { GlobalCommand } from "./global-command.ts";
 import { descriptorOf, DONE, emptyDescriptor, waitDescriptor } from "./invalidation-descriptors.ts";
@@ -82,6 +83,26 @@ export class InvalidationQueue implements Invalidator {
   /** A device has been set up anew: it may answer now. */
   expectAnswers(sourceId: number): void {
     this.silentDevices.delete(sourceId);
+  }
+
+  /** Addresses of the ring and of the status words. */
+  get places(): readonly number[] {
+    return [this.#ring, this.#status];
+  }
+
+  save(): QueueState {
+    return {
+      tail: this.#tail,
+      silentDevices: [...this.silentDevices],
+      counters: { ...this.counters },
+    };
+  }
+
+  restore({ tail, silentDevices, counters }: QueueState): void {
+    this.#tail = tail;
+    this.silentDevices.clear();
+    for (const sourceId of silentDevices) this.silentDevices.add(sourceId);
+    Object.assign(this.counters, counters);
   }
 
   #runBatch(requests: readonly InvalidationRequest[]): void {

@@ -1,3 +1,4 @@
+import type { DomainState } from "./driver-state.ts";
 import { badIova, hex } from "./errors.ts";
 import { FreeRanges, powerOfTwoFrom } from "./free-ranges.ts";
 import { PAGE_SIZE } from "./table-memory.ts";
@@ -69,5 +70,15 @@ export class IovaAllocator {
   /** No unit knows the old mapping any more. */
   reuse(first: number, count: number): void {
     this.#free.give(first, count);
+  }
+
+  save(): Pick<DomainState, "free" | "allocated"> {
+    return { free: this.#free.save(), allocated: [...this.#allocated] };
+  }
+
+  restore({ free, allocated }: Pick<DomainState, "free" | "allocated">): void {
+    this.#free.restore(free);
+    this.#allocated.clear();
+    for (const [first, count] of allocated) this.#allocated.set(first, count);
   }
 }

@@ -1,3 +1,4 @@
+import type { DriverState } from "./driver-state.ts";
 import { hex, memoryFailed } from "./errors.ts";
 import { FreeRanges } from "./free-ranges.ts";
 import { PAGE_SIZE } from "./table-memory.ts";
@@ -58,5 +59,14 @@ export class PageAllocator {
   free(address: number, count = 1): void {
     this.#used -= count;
     this.#free.give(address / PAGE_SIZE, count);
+  }
+
+  save(): DriverState["pages"] {
+    return { used: this.#used, free: this.#free.save() };
+  }
+
+  restore({ used, free }: DriverState["pages"]): void {
+    this.#used = used;
+    this.#free.restore(free);
   }
 }

@@ -13,7 +13,8 @@ import {
 } from "@viommu/vtd-spec";
 import type { Capabilities } from "@viommu/vtd-spec";
 import { DomainIds } from "./domain-ids.ts";
-import { timeout } from "./errors.ts";
+import type { UnitState } from "./driver-state.ts";
+import { hex, timeout } from "./errors.ts";
 import { FaultHandler } from "./fault-handler.ts";
 import { GlobalCommand } from "./global-command.ts";
 import { destinationOf } from "./interrupt-destination.ts";
@@ -215,6 +216,32 @@ export class UnitDriver {
   /** After new table entries, on units that need it; an invalidation does it by itself. */
   flushWriteBuffer(): void {
     if (this.#running && this.capabilities.RWBF !== 0) this.#command.flushWriteBuffer();
+  }
+
+  /** Where its tables and its queue lie. */
+  get layout(): string {
+    const places = [this.devices?.root, this.interrupts?.address, ...(this.queue?.places ?? [])];
+    return `${this.name} ${places.map((place) => hex(place ?? 0)).join(" ")}`;
+  }
+
+  /** Called by the driver: what neither the unit nor guest memory holds. */
+  save(): UnitState {
+    return {
+      running: this.#running,
+      domainIds: this.domainIds.save(),
+      interrupts: this.interrupts?.save() ?? null,
+      queue: this.queue?.save() ?? null,
+      faults: { ...this.faults.counters },
+    };
+  }
+
+  /** Called by the driver. */
+  restore({ running, domainIds, interrupts, queue, faults }: UnitState): void {
+    this.#running = running;
+    this.domainIds.restore(domainIds);
+    if (interrupts !== null) this.interrupts?.restore(interrupts);
+    if (queue !== null) this.queue?.restore(queue);
+    Object.assign(this.faults.counters, faults);
   }
 
   /** Lets a queue with nobody behind it come to its end, if it can, and switches it off. */
