@@ -19,6 +19,7 @@ export const NO_MEMORY = -2;
 /** What a {@link DmaPort} is made of. */
 export interface DmaPortOptions {
   readonly memory: GuestMemory;
+  /** The unit above the device, or the device's translation cache (`Atc`) in front of it. */
   readonly remapper: DmaRemapper;
   /** The requester, or a function asked for each request, as the guest may renumber buses. */
   readonly sourceId: number | (() => number);
@@ -42,8 +43,9 @@ export function createDmaPort(options: DmaPortOptions): DmaPort {
  * translated anew: that costs a tenth of copying it, and a page inside the interrupt range or a
  * mapping changed by the access itself needs no care.
  *
- * Results are 0, or what stopped the access: a fault reason, -1 (DmaResult.ABORTED) or
- * {@link NO_MEMORY}. What lies before the page that stopped it has been done.
+ * Results are 0, or what stopped the access: a fault reason, -1 (DmaResult.ABORTED),
+ * {@link NO_MEMORY}, or one of `AtcResult` where the remapper is the device's own translation cache.
+ * What lies before the page that stopped it has been done.
  */
 export class DmaPort {
   readonly #memory: GuestMemory;
