@@ -66,19 +66,21 @@ export function translateWithPasidEntry(
   return walkNested(tables, first, second, request);
 }
 
-/** Every first-stage entry, and the address they give, goes through the second stage. */
+/**
+ * Every first-stage entry, and the address they give, goes through the second stage. Its faults keep
+ * their reasons there, but for the read permission (table 30 in VT-d 7.1.3: SFS.1, SFS.6, SFS.7).
+ */
 function walkNested(
   tables: ExplainedTables,
   first: FirstStage,
   second: SecondStage,
   { address, access }: PagedRequest,
 ): Outcome {
+  // VT-d 3.8.1: with SSADE, reading a first-stage entry counts as writing it
+  const need = second.setsFlags ? Access.ATOMIC : Access.READ;
   const resolve = (at: bigint, top: boolean): Outcome => {
-    const outcome = walkSecondStage(tables, second, at, Access.READ);
-    const denied =
-      outcome.fault === FaultReason.SM_READ_DENIED ||
-      outcome.fault === FaultReason.SM_SS_NO_PERMISSION;
-    if (!denied) return outcome;
+    const outcome = walkSecondStage(tables, second, at, need);
+    if (outcome.fault !== FaultReason.SM_READ_DENIED) return outcome;
     const reason = top ? FaultReason.FS_ROOT_SS_DENIED : FaultReason.FS_ENTRY_SS_DENIED;
     return faulted(reason, outcome.because);
   };

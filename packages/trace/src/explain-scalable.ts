@@ -98,7 +98,12 @@ function checkContext(
     [context.reserved, FaultReason.SM_CONTEXT_RESERVED, "a reserved bit is set"],
     [DTE === 0n && PRE === 1n, FaultReason.SM_CONTEXT_INVALID, "PRE without DTE"],
     [RID_PASID >= limit, FaultReason.SM_CONTEXT_INVALID, "RID_PASID is beyond the directory"],
-    [EPTR === 1n && PASIDE === 0n, FaultReason.SM_CONTEXT_INVALID, "EPTR without PASIDE"],
+    [
+      // table 30: untranslated requests with PASID go on to SCT.6
+      EPTR === 1n && PASIDE === 0n && (!withPasid || isTranslated(request)),
+      FaultReason.SM_CONTEXT_INVALID,
+      "EPTR without PASIDE",
+    ],
     [
       isTranslated(request) && DTE === 0n,
       FaultReason.SM_DEVICE_TLB_DISABLED,

@@ -142,6 +142,8 @@ describe("scalable-mode walk of an explanation", () => {
     ["the context entry is not present", context({ P: 0 }), {}, "41h"],
     ["the context entry has a reserved bit", context({ RSVD_8_7: 1 }), {}, "42h"],
     ["a request with PASID where PASIDE is 0", context({}), WITH_PASID, "45h"],
+    ["the same with EPTR", context({ EPTR: 1 }), WITH_PASID, "45h"],
+    ["EPTR without PASIDE", context({ EPTR: 1 }), {}, "43h"],
     ["a PASID beyond PSS", {}, { pasid: 0x10_0000 }, "89h"],
     ["a PASID beyond the directory", {}, { pasid: 0x2000 }, "46h"],
     ["the PASID of requests without one", {}, { pasid: 0 }, "48h"],
@@ -213,6 +215,7 @@ describe("scalable-mode walk of an explanation", () => {
     expect(names.filter((name) => name.startsWith("second-stage"))).toHaveLength(10);
     const blocked = { ...content, [SECOND + 0x1000]: encode(SS_PAGE_1G, { W: 1, PS: 1 }) };
     expect(walk(blocked).end).toBe("75h");
+    expect(walk({ ...content, [SECOND + 0x1000]: Int32Array.of(0, 0) }).end).toBe("79h");
     const readOnly = { ...content, [SECOND + 0x1008]: encode(SS_PAGE_1G, { R: 1, PS: 1 }) };
     expect(walk(readOnly, WRITE).end).toBe("85h");
     const large = {

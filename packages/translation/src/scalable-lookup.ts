@@ -151,7 +151,9 @@ export class ScalableLookup implements RequestLookup {
     const limit = 0x2000 << ((flags >>> 9) & 7);
     if ((flags & (DTE | PRE)) === PRE) return FaultReason.SM_CONTEXT_INVALID;
     if (ridPasid >= limit) return FaultReason.SM_CONTEXT_INVALID;
-    if ((flags & (EPTR | PASIDE)) === EPTR) return FaultReason.SM_CONTEXT_INVALID;
+    // table 30: SCT.4.3 is not for these requests with PASID; they go on to SCT.5 and SCT.6
+    const needsPaside = request.pasid !== NO_PASID && type !== AddressType.TRANSLATED;
+    if ((flags & (EPTR | PASIDE)) === EPTR && !needsPaside) return FaultReason.SM_CONTEXT_INVALID;
 
     this.deviceTlb = (flags & DTE) !== 0;
     if (type !== AddressType.UNTRANSLATED && !this.deviceTlb) {

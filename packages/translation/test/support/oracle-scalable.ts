@@ -132,7 +132,9 @@ function readContext(passage: Passage): bigint {
   const [dte, paside, pre, eptr] = [2, 3, 4, 6].map((index) => bit(context, index));
   const limit = 1n << (field(context, 11, 9) + 13n);
   const ridPasid = field(context, 83, 64);
-  if ((!dte! && pre!) || ridPasid >= limit || (eptr! && !paside!)) {
+  // table 30, SCT.4.3: "NA" for untranslated requests and translation requests with PASID
+  const eptrCounts = ask.pasid < 0 || ask.addressType === 2;
+  if ((!dte! && pre!) || ridPasid >= limit || (eptr! && !paside! && eptrCounts)) {
     throw new Blocked(FaultReason.SM_CONTEXT_INVALID);
   }
   if (ask.addressType !== 0 && !dte!) throw new Blocked(FaultReason.SM_DEVICE_TLB_DISABLED);

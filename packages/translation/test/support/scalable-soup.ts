@@ -100,7 +100,7 @@ function writeContext(soup: Soup, source: number): void {
   if (random.chance(25)) low |= 2n;
   if (dte) low |= 4n;
   if (paside) low |= 8n;
-  if (paside && cap.PTRS === 1 && random.chance(50)) low |= 0x40n;
+  if (cap.PTRS === 1 && random.chance(paside ? 50 : 20)) low |= 0x40n;
   low |= soup.some((1n << 64n) - 4n, 1);
   let high = 0n;
   if (cap.RPS === 1) high |= BigInt(random.of([0, 0, 0, 0, 1, 64, 64, 0x2000]));
