@@ -44,7 +44,8 @@ class DiskEntry {
   #target: string | null = null;
   #format: XlDiskFormat | null = null;
   #vdev: string | null = null;
-  #access: string | null = null;
+  #access = "rw";
+  #accessStood = false;
   #cdrom = false;
   #specification: "xen" | "virtio" = "xen";
   #backendtype: XlDisk["backendtype"] = null;
@@ -86,7 +87,7 @@ class DiskEntry {
   #piece(start: number): number {
     const { text } = this.#entry;
     const at = start + /^\s*/.exec(text.slice(start))![0].length;
-    const prefix = this.#target === null ? OLD_PREFIX.exec(text.slice(at))?.[1] : undefined;
+    const prefix = OLD_PREFIX.exec(text.slice(at))?.[1];
     if (prefix !== undefined && this.#prefix(prefix, at)) return at + prefix.length + 1;
     if (text.startsWith("target=", at)) {
       // a target may have commas, and so takes all that is left
@@ -106,7 +107,7 @@ class DiskEntry {
 
   /** False when it is none: "hdc:cdrom" has a colon too. */
   #prefix(prefix: string, at: number): boolean {
-    if (OLD_FORMATS.test(prefix)) this.#format = prefix as XlDiskFormat;
+    if (OLD_FORMATS.test(prefix)) this.#setFormat(prefix, at);
     else if (OLD_SCRIPTS.test(prefix)) this.#options.script = `block-${prefix}`;
     else if (!OLD_BACKENDS.test(prefix)) {
       const next = this.#entry.text[at + prefix.length + 1] ?? "";
@@ -151,8 +152,10 @@ class DiskEntry {
       else this.#setFormat(piece, at);
     } else if (this.#vdev === null) {
       if (!this.#vdevWithType(piece, at)) this.#vdev = piece;
-    } else if (this.#access === null) this.#setAccess(piece, at);
-    else if (piece !== "") {
+    } else if (!this.#accessStood) {
+      this.#accessStood = true;
+      this.#setAccess(piece, at);
+    } else if (piece !== "") {
       this.#refuse(
         at,
         `"disk" has ${quoted(piece)} behind target, format, vdev and access`,
