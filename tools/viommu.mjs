@@ -1,17 +1,5 @@
 // Runs the `viommu` command line from source: `npm run viommu -- <command>`.
-import { spawnSync } from "node:child_process";
-import { fileURLToPath } from "node:url";
+import { runFromSource } from "./run-from-source.mjs";
 
-const main = fileURLToPath(new URL("../apps/guest/src/main.ts", import.meta.url));
-const result = spawnSync(
-  process.execPath,
-  ["--conditions=@viommu/source", "--import", "tsx", main, ...process.argv.slice(2)],
-  {
-    stdio: "inherit",
-    env: {
-      ...process.env,
-      TSX_TSCONFIG_PATH: fileURLToPath(new URL("../tsconfig.base.json", import.meta.url)),
-    },
-  },
-);
-process.exit(result.status ?? 1);
+const main = new URL("../apps/guest/src/main.ts", import.meta.url);
+process.exit(runFromSource(main, process.argv.slice(2)));
