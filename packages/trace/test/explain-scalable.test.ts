@@ -27,6 +27,8 @@ const CAPABILITIES = {
   NEST: 1,
   PASID: 1,
   PSS: 19,
+  DT: 1,
+  PTRS: 1,
 };
 
 const ROOT = 0x1000;

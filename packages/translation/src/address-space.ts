@@ -16,20 +16,22 @@ export interface SpaceLayout {
   readonly levels: number;
   /** The second stage below a first one (VT-d 3.8), else null. */
   readonly under: SpaceLayout | null;
+  /** CD and EMTE of the PASID table entry, in place. */
+  readonly memoryFlags: number;
+  /** PAT of the PASID table entry. */
+  readonly pat: number;
 }
 
+const NO_TABLES = { firstStage: false, rootHi: 0, rootLo: 0, levels: 0, under: null, pat: 0 };
+
 /** A space without tables. */
-export function passThroughLayout(key: string, walker: Walker, inputWidth: number): SpaceLayout {
-  return {
-    key,
-    walker,
-    firstStage: false,
-    inputWidth,
-    rootHi: 0,
-    rootLo: 0,
-    levels: 0,
-    under: null,
-  };
+export function passThroughLayout(
+  key: string,
+  walker: Walker,
+  inputWidth: number,
+  memoryFlags = 0,
+): SpaceLayout {
+  return { ...NO_TABLES, key, walker, inputWidth, memoryFlags };
 }
 
 /** Where a space is registered. */
@@ -64,6 +66,8 @@ export class AddressSpace implements Space, Placed {
   readonly rootLo: number;
   readonly levels: number;
   readonly under: AddressSpace | null;
+  readonly memoryFlags: number;
+  readonly pat: number;
 
   /** @param under for a nested layout: the space of its second stage */
   constructor(layout: SpaceLayout, under: AddressSpace | null = null) {
@@ -75,6 +79,8 @@ export class AddressSpace implements Space, Placed {
     this.rootLo = layout.rootLo;
     this.levels = layout.levels;
     this.under = under;
+    this.memoryFlags = layout.memoryFlags;
+    this.pat = layout.pat;
   }
 }
 

@@ -16,6 +16,7 @@ import { BlockedLookup } from "./lookup.ts";
 import type { RequestLookup } from "./lookup.ts";
 import { checkOptions } from "./options.ts";
 import type { FaultReporter, TranslationOptions } from "./options.ts";
+import { MemoryType } from "./memory-type.ts";
 import { PagingStructureCache } from "./paging-structure-cache.ts";
 import { PasidSpaces } from "./pasid-spaces.ts";
 import { PassThroughWalker } from "./pass-through.ts";
@@ -194,6 +195,16 @@ export class TranslationEngine implements DmaRemapper {
     const result = this.resolver.resolve(request, false);
     if (result > 0) request.suppressed = this.resolver.suppressed && isQualified(result);
     return result;
+  }
+
+  /**
+   * The effective memory type of the page that a request reaches (VT-d 3.11.4), for devices in the
+   * coherency domain of the processors: one of {@link MemoryType}, or -1 when the request is blocked
+   * or the unit has no memory types (ECAP.MTS). Has no effects; the request is answered as by `probe`.
+   * @param mtrr what the MTRRs say of the output address: they are not the engine's
+   */
+  memoryType(request: DmaRequest, mtrr: number = MemoryType.WB): number {
+    return this.resolver.memoryType(request, mtrr);
   }
 
   /** As {@link NumberPort.translateNumber}. */

@@ -198,6 +198,8 @@ export class FirstStageWalker implements Walker {
     walk.outHi = ((high & 0xf_ffff) << 2) | (low >>> 30);
     walk.outLo = (low & PAGE & ~offset) | (lo & offset);
     walk.pageShift = pageShift;
+    walk.firstShift = pageShift;
+    walk.firstLeaf = low;
     walk.granted = (this.writeProtect && (low & RW) === 0 ? READ : rights) | this.snoop;
     if (nested?.isBeyond(walk.outHi) === true) return FaultReason.FS_ADDRESS_BEYOND_SS_WIDTH;
 

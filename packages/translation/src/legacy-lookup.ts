@@ -141,6 +141,8 @@ export class LegacyLookup implements RequestLookup {
       rootLo,
       levels: levelsOf(aw),
       under: null,
+      memoryFlags: 0,
+      pat: 0,
     };
   }
 

@@ -58,6 +58,7 @@ export class NestedStage {
     if (reason !== 0) return reason;
     walk.outHi = this.found.outHi;
     walk.outLo = this.found.outLo;
+    walk.secondLeaf = this.found.secondLeaf;
     walk.pageShift = Math.min(pageShift, this.found.pageShift);
     const both = granted & this.found.granted & RIGHTS;
     walk.granted = both | ((granted | this.found.granted) & Access.SNOOP);

@@ -4,6 +4,7 @@ import type { Capabilities } from "@viommu/vtd-spec";
 import { passThroughLayout } from "./address-space.ts";
 import type { SpaceLayout } from "./address-space.ts";
 import { inputWidth, isWidthSupported, levelsOf } from "./address-width.ts";
+import { MEMORY_FLAGS } from "./memory-type.ts";
 import { anyReserved } from "./reserved-masks.ts";
 import type { ScalableWalkers, SecondStageFlags } from "./scalable-walkers.ts";
 
@@ -70,7 +71,9 @@ export class PasidSpaces {
   private passThrough(words: Int32Array): SpaceLayout {
     const snoop = snoopOf(words);
     const walker = this.walkers.passThrough(snoop);
-    return passThroughLayout(`pass-through,${snoop}`, walker, this.hostAddressWidth);
+    const { memoryFlags } = memoryOf(words);
+    const key = `pass-through,${snoop},${memoryFlags}`;
+    return passThroughLayout(key, walker, this.hostAddressWidth, memoryFlags);
   }
 
   private firstStage(
@@ -91,8 +94,9 @@ export class PasidSpaces {
       snoop: snoopOf(words),
     };
     const { walkers } = this;
+    const memory = memoryOf(words);
     return {
-      key: `first,${rootHi},${rootLo},${paging},${flagsKey(kind)},${second?.key}`,
+      key: `first,${rootHi},${rootLo},${paging},${flagsKey(kind)},${flagsKey(memory)},${second?.key}`,
       walker:
         second === null ? walkers.firstStage(kind) : walkers.nested(kind, secondStageKind(words)),
       firstStage: true,
@@ -101,6 +105,7 @@ export class PasidSpaces {
       rootLo,
       levels: paging === FIVE_LEVELS ? 5 : 4,
       under: second,
+      ...memory,
     };
   }
 
@@ -118,8 +123,9 @@ export class PasidSpaces {
     const rootHi = hiFromWords(words[0]!, words[1]!);
     const rootLo = loFromWords(words[0]!) & PAGE;
     const kind = secondStageKind(words);
+    const memory = memoryOf(words);
     return {
-      key: `second,${rootHi},${rootLo},${aw},${flagsKey(kind)}`,
+      key: `second,${rootHi},${rootLo},${aw},${flagsKey(kind)},${flagsKey(memory)}`,
       walker: this.walkers.secondStage(kind),
       firstStage: false,
       inputWidth: inputWidth(this.capabilities, aw),
@@ -127,6 +133,7 @@ export class PasidSpaces {
       rootLo,
       levels: levelsOf(aw),
       under: null,
+      ...memory,
     };
   }
 }
@@ -146,6 +153,11 @@ function secondStageKind(words: Int32Array): SecondStageFlags {
     walkSnoops: (words[2]! & PWSNP) !== 0,
     snoop: snoopOf(words),
   };
+}
+
+/** What an entry says about memory types; reserved without MTS. */
+function memoryOf(words: Int32Array): { memoryFlags: number; pat: number } {
+  return { memoryFlags: words[2]! & MEMORY_FLAGS, pat: words[3]! };
 }
 
 function flagsKey(kind: object): string {

@@ -10,6 +10,7 @@ import { isCacheable } from "./iotlb.ts";
 import type { Iotlb } from "./iotlb.ts";
 import { Found } from "./lookup.ts";
 import type { RequestLookup } from "./lookup.ts";
+import { MemoryType, memoryTypeOf, NO_MEMORY_TYPE } from "./memory-type.ts";
 import type { ProtectedMemory } from "./protected-memory.ts";
 import { isRecoverable } from "./translation-request.ts";
 import { Walk } from "./walk.ts";
@@ -88,6 +89,20 @@ export class Resolver {
     // the engine has looked into the IOTLB, unless the address is in the upper half
     if (need === 0 || !effects || request.hi < 0) return this.translateIn(space, request);
     return this.walkIn(space, request, need);
+  }
+
+  /** As `TranslationEngine.memoryType`. */
+  memoryType(request: DmaRequest, mtrr: number): number {
+    const { found, walk } = this;
+    if (this.capabilities.MTS === 0 || this.resolve(request, false) !== 0) return NO_MEMORY_TYPE;
+    if (!this.enabled) return MemoryType.WB;
+    found.effects = false;
+    if (this.lookup.lookup(request, found) !== 0) return NO_MEMORY_TYPE;
+    const { space } = found;
+    walk.full = true; // the IOTLB knows no memory types
+    const reason = space.walker.walk(space, request.hi, request.lo, 0, walk);
+    walk.full = false;
+    return reason === 0 ? memoryTypeOf(space, walk, mtrr) : NO_MEMORY_TYPE;
   }
 
   /** Requests with a cached way of their own, and without anything particular, are done already. */

@@ -251,6 +251,7 @@ export class SecondStageWalker implements Walker {
     walk.outHi = outHi;
     walk.outLo = outLo;
     walk.pageShift = pageShift;
+    walk.secondLeaf = low;
     walk.granted = granted | this.snoop | ((low & SNP) !== 0 ? SNOOP : 0);
     return 0;
   }

@@ -33,6 +33,10 @@ export class Walk {
   pageShift = 12;
   /** Found: bits of `Access`. */
   granted = 0;
+  // found, for memory types: low words of the entries that map the page, and size of the first one
+  firstLeaf = 0;
+  firstShift = 12;
+  secondLeaf = 0;
 }
 
 /** In place of a reason, inside of walkers: an entry changed while it was used. */
