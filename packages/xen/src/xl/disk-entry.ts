@@ -190,6 +190,7 @@ class DiskEntry {
   #setFormat(text: string, at: number): void {
     const format = text === "" ? "raw" : FORMATS.find((known) => known === text);
     if (format === undefined) {
+      this.#format ??= "raw"; // what follows is no other format
       this.#refuse(at, `"disk" has the format ${quoted(text)}`, `give ${FORMATS.join(" or ")}`);
     } else if (this.#format !== null && this.#format !== format) this.#twice("format", at);
     else this.#format = format;
