@@ -1,3 +1,21 @@
+// Hypercalls
+export { Errno } from "./errno.ts";
+export { OP_BYTES, OpField, Permission, SubOp, ViommuCapability, ViommuType } from "./op-layout.ts";
+export { TRANSLATION_BYTES, TranslationField } from "./op-layout.ts";
+export { ViommuRegistry } from "./registry.ts";
+export type { DomainCounters, DomainMachine, XenDomain } from "./domain.ts";
+export type { HostedUnit } from "./hosted-unit.ts";
+export type { IoApicPlace } from "./dmar.ts";
+export type { BudgetLimits, FrameQuota } from "./budget.ts";
+export { ViommuClient } from "./client.ts";
+export type { ClientOptions, CreateRequest, TranslateResult, ViommuInfo } from "./client.ts";
+
+// Device model
+export { DummyViommu } from "./dummy-viommu.ts";
+export type { DummyViommuOptions } from "./dummy-viommu.ts";
+export type { DeviceModel } from "./device-model-port.ts";
+
+// xl.cfg
 export { XlError } from "./xl/error.ts";
 export type { XlProblem } from "./xl/error.ts";
 export { parseXlConfig } from "./xl/parse-config.ts";
