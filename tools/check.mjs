@@ -10,6 +10,9 @@ const CHECKS = [
   ["workspace", "sherif"],
   ["build", "npm run --silent build"],
   ["packages", "npm run --silent packages:check"],
+  ["consumer", "node tools/check-consumer.mjs"],
+  ["release", "node tools/check-release.mjs"],
+  ["API reference", "npm run --silent docs"],
 ];
 
 let failed = 0;

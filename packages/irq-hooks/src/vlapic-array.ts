@@ -4,7 +4,7 @@ import { addVector, hasVector, highestVector, removeVector } from "./vector-set.
 /** Mode of a local APIC, as IA32_APIC_BASE selects it (SDM vol. 3, 11.12.1). */
 export const ApicMode = { DISABLED: 0, XAPIC: 1, X2APIC: 2 } as const;
 
-/** Events that pass the IRR by and wait for the processor core: bits of {@link LapicArray.events}. */
+/** Events that pass the IRR by and wait for the processor core: bits of `LapicArray.events`. */
 export const LapicEvent = { SMI: 1, NMI: 2, INIT: 4, STARTUP: 8, EXTINT: 16 } as const;
 
 /**
