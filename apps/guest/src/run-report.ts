@@ -1,4 +1,5 @@
 import type { Guest } from "./guest.ts";
+import type { ConfigNotice } from "./config/guest-config.ts";
 import { busAddressText } from "./config/values.ts";
 import type { BlockedRequest } from "./guest.ts";
 
@@ -50,6 +51,8 @@ interface ProcessorReport {
 export interface RunReport {
   readonly ok: boolean;
   readonly name: string;
+  /** What the configuration says, and the machine has not. */
+  readonly notices: readonly ConfigNotice[];
   readonly seed: number;
   readonly vcpus: ProcessorReport;
   readonly units: readonly UnitReport[];
@@ -97,6 +100,7 @@ export function reportOn(guest: Guest, time: RunTimes, memory: RunMemory): RunRe
   return {
     ok: problems.count === 0 && guest.blockedCount === 0 && failed === 0,
     name: config.name,
+    notices: config.notices,
     seed: config.workload.seed,
     vcpus: processorReport(guest),
     units: unitReports(guest),

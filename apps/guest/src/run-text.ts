@@ -10,6 +10,7 @@ export function runText(report: RunReport, columns: number): string {
   const { interrupts, transfers, problems } = report;
   const lines = [
     headline(report),
+    ...noticeLines(report).map((line) => wrap(line, columns, "  ")),
     ...(report.units.length === 0 ? [] : [unitTable(report.units)]),
     deviceTable(report.devices),
     wrap(processorLine(report), columns, "  "),
@@ -38,6 +39,13 @@ function headline({ name, vcpus, units, devices, memory }: RunReport): string {
     `${bytes(memory.guest)} of memory`,
   ];
   return `${name}: ${parts.join(", ")}`;
+}
+
+/** Notices that say the same stand on one line. */
+function noticeLines({ notices }: RunReport): string[] {
+  const keys = new Map<string, string[]>();
+  for (const { key, text } of notices) keys.set(text, [...(keys.get(text) ?? []), key]);
+  return [...keys].map(([text, named]) => `left out: ${named.join(", ")}: ${text}`);
 }
 
 function unitTable(units: readonly UnitReport[]): string {

@@ -19,8 +19,8 @@ describe("addresses", () => {
     [
       "a unit over an I/O APIC",
       [["0xfed90000", "0xfec00000"]],
-      "0xfec00000, address",
-      /\(0xfec00000\) has 0xfec00000-0xfec00fff, which overlaps "dmar0"/,
+      "0xfec00000",
+      /\(0xfec00000\) has 0xfec00000-0xfec00fff, which overlaps "ioapic0"/,
     ],
     ["a unit in memory", [["0xfed90000", "0x1000"]], "0x1000", /overlaps memory at 0x0-0x3ffffff/],
     [

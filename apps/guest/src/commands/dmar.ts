@@ -23,7 +23,7 @@ export const addDmar: AddCommand = (program, terminal, end) => {
     .command("dmar")
     .description("decode a DMAR table and tell what is wrong with it, or build that of a guest")
     .argument("[file]", "the bytes of a table, as in /sys/firmware/acpi/tables/DMAR")
-    .option("--config <guest.yaml>", "build the table of this guest")
+    .option("--config <guest>", "build the table of this guest (YAML or xl.cfg)")
     .option("--out <file>", "with --config: write the bytes there")
     .option("--json", "print one JSON object")
     .action(async (file: string | undefined, options: DmarOptions) => {
@@ -59,7 +59,7 @@ async function buildFrom(file: string): Promise<Uint8Array> {
   if (dmar !== null) return buildDmar(dmar, madtOf(guest));
   throw new ViommuError(
     "ERR_VIOMMU_CONFIG_RULE",
-    `${file}: units is empty, so the guest has no DMAR table; add a unit`,
+    `${file}: the guest has no remapping unit, and so no DMAR table; add units (YAML) or viommu (xl.cfg)`,
   );
 }
 

@@ -23,7 +23,10 @@ export const addRun: AddCommand = (program, terminal, end) => {
   program
     .command("run")
     .description("assemble a guest, run its workload, check every byte and every interrupt")
-    .argument("[config]", "configuration (YAML); without it, the reference guest with 288 vCPUs")
+    .argument(
+      "[config]",
+      "configuration (YAML or xl.cfg); without it, the reference guest with 288 vCPUs",
+    )
     .option("--vcpus <N>", "number of vCPUs instead of the configured one", numberOption)
     .option("--seed <N>", "seed of the workload instead of the configured one", numberOption)
     .option("--json", "print one JSON object")

@@ -49,13 +49,13 @@ export function checkAddressMap(
   const ranges = [
     { ...INTERRUPT_RANGE, what: "the interrupt range", path: [] },
     ...memoryMap(guest, refuse),
-    ...unitMap(guest, profiles, refuse),
     ...guest.ioapics.map(({ base, name }, i) => {
       const path = ["ioapics", i, "base"];
       requireAligned(base, PAGE, path, refuse);
       if (base >= FOUR_GIB) refuse(path, "is above 4 GiB", "give an address below (ACPI 5.2.12.3)");
       return { base, size: IOAPIC_BYTES, what: `"${name}"`, path };
     }),
+    ...unitMap(guest, profiles, refuse),
     ...guest.devices.flatMap(({ bar, name }, i) => {
       if (bar === undefined) return [];
       const path = ["devices", i, "bar"];

@@ -15,6 +15,8 @@ export interface ConfigProblem {
 
 /** Text of a file with the places of its keys. */
 export interface PositionedText {
+  /** What the file calls it: "devices[3].address". */
+  key(path: ConfigPath): string;
   /** "guest.yaml:3:9", or the file alone for what does not stand in it. */
   place(path: ConfigPath, atKey: boolean): string;
   /** The value as it stands there: `"00:02.0"`; empty for lists, maps and what is not there. */
@@ -22,7 +24,7 @@ export interface PositionedText {
 }
 
 /** "devices[3].address". */
-function keyText(path: ConfigPath): string {
+export function keyText(path: ConfigPath): string {
   return path.reduce<string>((text, step) => {
     if (typeof step === "number") return `${text}[${step}]`;
     return text === "" ? step : `${text}.${step}`;
@@ -37,7 +39,7 @@ export function configError(
 ): ViommuError {
   const { path, text, remedy, atKey = false } = problem;
   const value = atKey ? "" : source.value(path);
-  const key = path.length === 0 ? "the configuration" : keyText(path);
+  const key = path.length === 0 ? "the configuration" : source.key(path);
   const subject = value === "" ? key : `${key} (${value})`;
   return new ViommuError(code, `${source.place(path, atKey)}: ${subject} ${text}; ${remedy}`);
 }

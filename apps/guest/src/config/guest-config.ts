@@ -81,6 +81,16 @@ export interface WorkloadConfig {
   readonly unmapping: "strict" | "lazy";
 }
 
+/** What a configuration says, and the machine has not. */
+export interface ConfigNotice {
+  /** "guest.cfg:3:9". */
+  readonly place: string;
+  /** "serial", "disk[2]". */
+  readonly key: string;
+  /** Why it is left out. */
+  readonly text: string;
+}
+
 /** A guest that can work: everything is chosen, everything refers to something that is there. */
 export interface GuestConfig {
   readonly name: string;
@@ -92,6 +102,8 @@ export interface GuestConfig {
   readonly ioapics: readonly IoapicConfig[];
   readonly devices: readonly DeviceConfig[];
   readonly workload: WorkloadConfig;
+  /** In the order of the file. */
+  readonly notices: readonly ConfigNotice[];
 }
 
 /** Interrupts of a device: one for each of its queues. */

@@ -17,7 +17,10 @@ import type { GuestDescription } from "./schema.ts";
 import { Scopes } from "./scopes.ts";
 
 /** The guest that a description means. Refuses the first rule that it breaks. */
-export function resolveGuest(guest: GuestDescription, refuse: Refuse): GuestConfig {
+export function resolveGuest(
+  guest: GuestDescription,
+  refuse: Refuse,
+): Omit<GuestConfig, "notices"> {
   const apicIds = apicIdsOf(guest, refuse);
   checkNames(guest, refuse);
   checkBusAddresses(guest, refuse);

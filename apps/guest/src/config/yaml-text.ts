@@ -1,6 +1,7 @@
 import { ViommuError } from "@viommu/plugin";
 import { isMap, isNode, isScalar, LineCounter, parseDocument } from "yaml";
 import type { Document } from "yaml";
+import { keyText } from "./error.ts";
 import type { ConfigPath, PositionedText } from "./error.ts";
 
 /** A value that is set from outside, as the command line does. */
@@ -31,6 +32,10 @@ export class YamlText implements PositionedText {
       // aliases that are not defined, or that would grow without bound
       this.#refuse((cause as Error).message, 0);
     }
+  }
+
+  key(path: ConfigPath): string {
+    return keyText(path);
   }
 
   place(path: ConfigPath, atKey: boolean): string {
