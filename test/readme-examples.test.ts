@@ -12,14 +12,15 @@ afterAll(() => {
   rmSync(scratch, { recursive: true });
 });
 
-function readmes(): string[] {
-  const folders = readdirSync(join(root, "packages")).map((name) => join("packages", name));
-  return ["README.md", ...folders.map((folder) => join(folder, "README.md"))].filter((file) =>
-    existsSync(join(root, file)),
-  );
+/** Pages with examples among the README, those of the packages, and the guides. */
+function pages(): string[] {
+  const packages = readdirSync(join(root, "packages")).map((name) => `packages/${name}/README.md`);
+  const guides = readdirSync(join(root, "docs/guides")).map((name) => `docs/guides/${name}`);
+  const files = ["README.md", ...packages, ...guides];
+  return files.filter((file) => existsSync(join(root, file)) && examples(file).length > 0);
 }
 
-/** The ts blocks of a README; the comment behind a console.log(...) says what is printed. */
+/** The ts blocks of a page; the comment behind a console.log(...) says what is printed. */
 function examples(file: string): string[] {
   const text = readFileSync(join(root, file), "utf8");
   return [...text.matchAll(/```ts\n([\s\S]*?)```/g)].map((match) => match[1]!);
@@ -28,10 +29,10 @@ function examples(file: string): string[] {
 const withoutRemark = (promised: string, printed = ""): string =>
   promised.startsWith(`${printed}: `) ? printed : promised;
 
-describe.each(readmes())("%s", (file) => {
+describe.each(pages())("%s", (file) => {
   const blocks = examples(file);
 
-  it.skipIf(blocks.length === 0).each(blocks.map((code, i) => [i + 1, code] as const))(
+  it.each(blocks.map((code, i) => [i + 1, code] as const))(
     "example %i runs and prints what it says",
     async (index, code) => {
       const printed: string[] = [];
