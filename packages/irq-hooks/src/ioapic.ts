@@ -160,12 +160,20 @@ export class Ioapic implements MmioRegion, Snapshottable {
     return encodeRecord(this.#header(), Int32Array.from(payload));
   }
 
+  check(record: Uint8Array): void {
+    this.#payload(record);
+  }
+
   restore(record: Uint8Array): void {
-    const payload = payloadOf(this.#header(), record, 2 + this.pins * 3);
+    const payload = this.#payload(record);
     this.#select = payload[0]! & this.#selectMask;
     this.#id = payload[1]! & ID_BITS;
     this.#entries.set(payload.subarray(2, 2 + this.pins * 2));
     this.#lines.set(payload.subarray(2 + this.pins * 2));
+  }
+
+  #payload(record: Uint8Array): Int32Array {
+    return payloadOf(this.#header(), record, 2 + this.pins * 3);
   }
 
   #header() {

@@ -110,6 +110,10 @@ export class MsiCapability implements Snapshottable {
     return encodeRecord(this.#header(), this.#dwords);
   }
 
+  check(record: Uint8Array): void {
+    payloadOf(this.#header(), record, DWORDS);
+  }
+
   restore(record: Uint8Array): void {
     this.#dwords.set(payloadOf(this.#header(), record, DWORDS));
   }

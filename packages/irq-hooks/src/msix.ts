@@ -132,12 +132,20 @@ export class MsixCapability implements Snapshottable {
     return encodeRecord(this.#header(), Int32Array.from(payload));
   }
 
+  check(record: Uint8Array): void {
+    this.#payload(record);
+  }
+
   restore(record: Uint8Array): void {
-    const words = 1 + this.#entries.length + this.#pendingBits.length;
-    const payload = payloadOf(this.#header(), record, words);
+    const payload = this.#payload(record);
     this.#control = payload[0]!;
     this.#entries.set(payload.subarray(1, 1 + this.#entries.length));
     this.#pendingBits.set(payload.subarray(1 + this.#entries.length));
+  }
+
+  #payload(record: Uint8Array): Int32Array {
+    const words = 1 + this.#entries.length + this.#pendingBits.length;
+    return payloadOf(this.#header(), record, words);
   }
 
   #header() {

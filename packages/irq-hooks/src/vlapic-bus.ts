@@ -186,9 +186,17 @@ export class LapicBus implements InterruptSink, Snapshottable {
     return encodeRecord(this.#header, this.lapics.words);
   }
 
+  check(record: Uint8Array): void {
+    this.#payload(record);
+  }
+
   restore(record: Uint8Array): void {
-    this.lapics.load(payloadOf(this.#header, record, this.lapics.words.length));
+    this.lapics.load(this.#payload(record));
     this.#destinations.rebuild();
+  }
+
+  #payload(record: Uint8Array): Int32Array {
+    return payloadOf(this.#header, record, this.lapics.words.length);
   }
 
   #post(count: number, redirect: boolean, mode: number, vector: number, level: boolean): void {

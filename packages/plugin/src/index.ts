@@ -8,7 +8,7 @@ export { createHookTable } from "./hooks.ts";
 export type { HookTable, Hooks } from "./hooks.ts";
 export type { Host, Plugin } from "./plugin.ts";
 export { decodeRecord, encodeRecord } from "./snapshot-record.ts";
-export type { SnapshotHeader } from "./snapshot-record.ts";
+export type { SnapshotHeader, SnapshotUpgrades } from "./snapshot-record.ts";
 
 // Ports
 export { Access, AddressType, DmaRequest, DmaResult, NO_PASID } from "./ports/dma.ts";

@@ -10,6 +10,13 @@ export interface SnapshotHeader {
   readonly shape: string;
 }
 
+/**
+ * What makes the payload of a version out of that of the version before, by the older version's
+ * number: the versions that a part still reads. A step refuses a payload that it cannot know with
+ * ERR_VIOMMU_SNAPSHOT.
+ */
+export type SnapshotUpgrades = Readonly<Record<number, (payload: Int32Array) => Int32Array>>;
+
 const MAGIC = 0x4d4f_4956; // "VIOM"
 const HEADER_BYTES = 24;
 
@@ -31,10 +38,15 @@ export function encodeRecord(header: SnapshotHeader, payload: Int32Array): Uint8
 }
 
 /**
- * Takes the payload out of a record made for `expected`. Throws ERR_VIOMMU_SNAPSHOT with the reason
- * when the record is damaged, of another part, of another version, or of another shape.
+ * Takes the payload out of a record made for `expected`; one of an older version goes through the
+ * `upgrades` from there on. Throws ERR_VIOMMU_SNAPSHOT with the reason when the record is damaged, of
+ * another part, of a version that is not read, or of another shape.
  */
-export function decodeRecord(expected: SnapshotHeader, record: Uint8Array): Int32Array {
+export function decodeRecord(
+  expected: SnapshotHeader,
+  record: Uint8Array,
+  upgrades: SnapshotUpgrades = {},
+): Int32Array {
   const refuse = (reason: string): never => {
     throw new ViommuError("ERR_VIOMMU_SNAPSHOT", `cannot restore "${expected.id}": ${reason}`);
   };
@@ -43,24 +55,39 @@ export function decodeRecord(expected: SnapshotHeader, record: Uint8Array): Int3
     return refuse("this is no viommu record");
   }
   const version = view.getInt32(4, true);
-  if (version !== expected.version) {
-    return refuse(`the record has version ${version}, this machine reads ${expected.version}`);
+  const oldest = oldestReadable(expected.version, upgrades);
+  if (version < oldest || version > expected.version) {
+    const readable = [...new Set([oldest, expected.version])].join(" to ");
+    return refuse(`the record has version ${version}, this machine reads ${readable}`);
   }
   if (view.getInt32(8, true) !== record.length) return refuse("the record is truncated");
   if (view.getInt32(12, true) !== checksum(record)) return refuse("the checksum is wrong");
   const characters = view.getInt32(16, true);
   const payloadWords = view.getInt32(20, true);
-  if (HEADER_BYTES + (characters + payloadWords) * 4 !== record.length) {
+  const counted = HEADER_BYTES + (characters + payloadWords) * 4;
+  if (characters < 0 || payloadWords < 0 || counted !== record.length) {
     return refuse("the lengths in the record disagree");
   }
-  const words = (from: number, count: number): Int32Array =>
-    Int32Array.from({ length: count }, (_, i) => view.getInt32(from + i * 4, true));
+  const words = (from: number, count: number): Int32Array => {
+    const taken = new Int32Array(count);
+    for (let i = 0; i < count; i += 1) taken[i] = view.getInt32(from + i * 4, true);
+    return taken;
+  };
   const [id, shape] = identity(words(HEADER_BYTES, characters));
   if (id !== expected.id) return refuse(`the record belongs to "${id}"`);
   if (shape !== expected.shape) {
     return refuse(`the record fits ${shape}, this machine is ${expected.shape}`);
   }
-  return words(HEADER_BYTES + characters * 4, payloadWords);
+  let payload = words(HEADER_BYTES + characters * 4, payloadWords);
+  for (let from = version; from < expected.version; from += 1) payload = upgrades[from]!(payload);
+  return payload;
+}
+
+/** The version from which on there is a step to each next one. */
+function oldestReadable(version: number, upgrades: SnapshotUpgrades): number {
+  let oldest = version;
+  while (upgrades[oldest - 1] !== undefined) oldest -= 1;
+  return oldest;
 }
 
 /** Id and shape; empty where the record holds no such text. */

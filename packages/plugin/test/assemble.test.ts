@@ -73,6 +73,7 @@ describe("assembly", () => {
           snapshotId: "part",
           reset: () => seen.push("part"),
           save: () => new Uint8Array(),
+          check: () => undefined,
           restore: () => undefined,
         });
       },

@@ -18,6 +18,35 @@ describe("snapshot record", () => {
     expect(() => decodeRecord(expected, encodeRecord(header, payload))).toThrow(reason);
   });
 
+  it("takes older versions through the steps that the part names", () => {
+    const upgrades = {
+      3: (words: Int32Array) => Int32Array.of(...words, 3),
+      4: (words: Int32Array) => Int32Array.of(...words, 4),
+    };
+    const now = { ...header, version: 5 };
+    const read = (version: number): Int32Array =>
+      decodeRecord(now, encodeRecord({ ...header, version }, payload), upgrades);
+    expect(read(5)).toEqual(payload);
+    expect(read(4)).toEqual(Int32Array.of(...payload, 4));
+    expect(read(3)).toEqual(Int32Array.of(...payload, 3, 4));
+    expect(() => read(2)).toThrow("has version 2, this machine reads 3 to 5");
+    expect(() => read(6)).toThrow("has version 6, this machine reads 3 to 5");
+  });
+
+  it("refuses lengths that only add up", () => {
+    const record = encodeRecord(header, payload);
+    const view = new DataView(record.buffer);
+    const [characters, words] = [view.getInt32(16, true), view.getInt32(20, true)];
+    view.setInt32(16, -1, true);
+    view.setInt32(20, characters + words + 1, true);
+    let hash = 0x811c_9dc5;
+    record.forEach((byte, i) => {
+      if (i < 12 || i >= 16) hash = Math.imul(hash ^ byte, 0x0100_0193);
+    });
+    view.setInt32(12, hash, true);
+    expect(() => decodeRecord(header, record)).toThrow("the lengths in the record disagree");
+  });
+
   it("refuses every damaged record with the documented error", () => {
     const record = encodeRecord(header, payload);
     fc.assert(

@@ -239,6 +239,10 @@ export class VtdUnit implements MmioRegion, PendingWork, Snapshottable {
     });
   }
 
+  check(record: Uint8Array): void {
+    decodeState(this.snapshotId, this.profile, this.size / 4, record);
+  }
+
   /** Memory must be restored too, before the next `run` or access. */
   restore(record: Uint8Array): void {
     const state = decodeState(this.snapshotId, this.profile, this.size / 4, record);

@@ -35,3 +35,13 @@ export type { XlDisk, XlDiskFormat } from "./xl/disk-entry.ts";
 export type { XlPci, XlPciAddress } from "./xl/pci-entry.ts";
 export type { XlVif } from "./xl/vif-entry.ts";
 export type { XlViommu } from "./xl/viommu-entry.ts";
+
+// Save, restore, live migration
+export { DomainPages } from "./save/domain-pages.ts";
+export type { LoggedMemory, SavedRegion } from "./save/domain-pages.ts";
+export type { SavedDomain, SaveSink, SaveSource } from "./save/domain.ts";
+export { saveDomain } from "./save/save-domain.ts";
+export type { SaveFigures } from "./save/save-domain.ts";
+export { restoreDomain } from "./save/restore-domain.ts";
+export { migrateDomain } from "./save/live-migration.ts";
+export type { MigrationFigures, MigrationOptions } from "./save/live-migration.ts";

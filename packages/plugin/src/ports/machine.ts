@@ -14,6 +14,11 @@ export interface Snapshottable {
   reset(): void;
   /** The state as a versioned record; caches are not part of it. */
   save(): Uint8Array;
+  /**
+   * Throws ERR_VIOMMU_SNAPSHOT where {@link restore} would, and changes nothing: all records of a
+   * machine are checked before the first one is taken back.
+   */
+  check(record: Uint8Array): void;
   /** Takes a record back. Throws ERR_VIOMMU_SNAPSHOT, with state unchanged, when it does not fit. */
   restore(record: Uint8Array): void;
 }
