@@ -1,4 +1,5 @@
 import { createMemory } from "@viommu/memory";
+import type { AtcRouter } from "@viommu/memory";
 import { Access, DmaRequest, InterruptRequest } from "@viommu/plugin";
 import { createUnit, profileFromRegisters } from "@viommu/vtd";
 import { encodeCapabilities } from "@viommu/vtd-spec";
@@ -29,6 +30,13 @@ export const Reg = {
   IEUADDR: 0xac,
   IQERCD: 0xb0,
   IRTA: 0xb8,
+  PQH: 0xc0,
+  PQT: 0xc8,
+  PQA: 0xd0,
+  PRS: 0xdc,
+  PECTL: 0xe0,
+  PEDATA: 0xe4,
+  PEADDR: 0xe8,
   IVA: 0xf0,
   IOTLB: 0xf8,
   FRCD: 0x220,
@@ -77,6 +85,8 @@ export interface GuestOptions {
   readonly hostAddressWidth?: number;
   /** Descriptors per access. */
   readonly queueBudget?: number;
+  /** The way to the devices with translation caches. */
+  readonly devices?: AtcRouter;
 }
 
 export interface Fault {
@@ -99,6 +109,8 @@ export class Guest {
   #next = 0x10_0000n;
   #rootTable = 0n;
   #queue = { base: 0n, bytes: 16n, slots: 256n };
+  #status: bigint | null = null;
+  #waits = 0n;
 
   constructor(options: GuestOptions = {}) {
     const { cap, ecap } = encodeCapabilities({ ...CAPABILITIES, ...options.capabilities });
@@ -120,6 +132,9 @@ export class Guest {
         },
       },
       ...(options.queueBudget === undefined ? {} : { queueBudget: options.queueBudget }),
+      ...(options.devices === undefined
+        ? {}
+        : { deviceTlb: options.devices, pageResponses: options.devices }),
     });
   }
 
@@ -289,6 +304,8 @@ export class Guest {
   submit(...descriptors: readonly (readonly [bigint, bigint])[]): void {
     const { base, bytes, slots } = this.#queue;
     let slot = this.read64(Reg.IQT) / bytes;
+    const used = (slot + slots - this.read64(Reg.IQH) / bytes) % slots;
+    if (used + BigInt(descriptors.length) >= slots) throw new RangeError("the queue is full");
     for (const [low, high] of descriptors) {
       this.put128(base + slot * bytes, low, high);
       if (bytes === 32n) this.put128(base + slot * bytes + 16n, 0n, 0n);
@@ -299,9 +316,20 @@ export class Guest {
 
   /** Submits descriptors and a wait with status write; true when the wait has completed. */
   flush(...descriptors: readonly (readonly [bigint, bigint])[]): boolean {
-    const status = this.alloc();
-    this.submit(...descriptors, [0x2_0000_0025n, status]);
-    return (this.get64(status) & 0xffff_ffffn) === 2n;
+    return this.hasCompleted(this.flushLater(...descriptors));
+  }
+
+  /** Submits descriptors and a wait; its number, for {@link hasCompleted}. */
+  flushLater(...descriptors: readonly (readonly [bigint, bigint])[]): bigint {
+    this.#status ??= this.alloc();
+    this.#waits += 1n;
+    this.submit(...descriptors, [(this.#waits << 32n) | 0x25n, this.#status]);
+    return this.#waits;
+  }
+
+  /** Whether a wait has completed. Waits complete in order. */
+  hasCompleted(wait: bigint): boolean {
+    return this.#status !== null && (this.get64(this.#status) & 0xffff_ffffn) >= wait;
   }
 
   // Faults

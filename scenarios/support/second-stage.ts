@@ -11,6 +11,8 @@ export class SecondStage {
   readonly guest: Guest;
   readonly levels: number;
   readonly root: bigint;
+  /** Low bits of the entries that lead to other tables. */
+  readonly link: bigint = RW;
 
   constructor(guest: Guest, levels = 4) {
     this.guest = guest;
@@ -40,7 +42,7 @@ export class SecondStage {
       const next = this.guest.get64(address);
       if ((next & RW) === 0n) {
         table = this.guest.alloc();
-        this.guest.put64(address, table | RW);
+        this.guest.put64(address, table | this.link);
       } else {
         table = next & 0x000f_ffff_ffff_f000n;
       }
