@@ -4,8 +4,11 @@ import type { RangesState } from "./driver-state.ts";
 import { badDomain } from "./errors.ts";
 import { FreeRanges } from "./free-ranges.ts";
 
-/** Domain-id of all devices that pass through; as Linux has it. */
-export const PASS_THROUGH_ID = 1;
+/**
+ * Domain-id of all devices that pass through, and of all processes: theirs are told apart by PASID
+ * (VT-d 6.2.3.1). As Linux has it.
+ */
+export const SHARED_ID = 1;
 /** 0 means "not present" to a unit with caching mode (VT-d 6.1), and is never given to a domain. */
 const FIRST_ID = 2;
 

@@ -1,21 +1,44 @@
+import type { DeviceBinding, DeviceSetup, FirstStage } from "./device-table.ts";
 import type { DomainFormat } from "./domain-format.ts";
-import { enclosingBlock, EVERYTHING, iotlbRequest } from "./invalidation.ts";
+import {
+  deviceTlbRequest,
+  enclosingBlock,
+  EVERYTHING,
+  iotlbRequest,
+  pasidIotlbRequest,
+} from "./invalidation.ts";
 import type { InvalidationRequest, PageBlock } from "./invalidation.ts";
+import { RID_PASID } from "./scalable-root-table.ts";
 import type { UnitDriver } from "./unit-driver.ts";
 
-/** The devices of a domain under one unit. */
+/** Requests of a device that see a domain: those without PASID (null), or those with one. */
+interface Member {
+  readonly device: DeviceSetup;
+  readonly pasid: number | null;
+  /** A process lies between: its input addresses are not the domain's. */
+  readonly nested: boolean;
+}
+
+/** The members of a domain under one unit. */
 interface Membership {
   readonly domainId: number;
-  /** Source-ids, and whether the device has a device-TLB. */
-  readonly devices: Map<number, boolean>;
+  readonly members: Map<string, Member>;
 }
 
 /**
- * Who uses a domain: devices, under one unit or several. Each unit knows the domain by a domain-id of
- * its own, and every invalidation goes to all of them.
+ * Who uses a domain: devices and their PASIDs, under one unit or several. Each unit knows the domain
+ * by a domain-id of its own, and every invalidation goes to all of them.
  */
 export class DomainMembers {
+  readonly #root: number;
+  readonly #format: DomainFormat;
   readonly #units = new Map<UnitDriver, Membership>();
+
+  /** For a domain with its topmost table at `root`. */
+  constructor(root: number, format: DomainFormat) {
+    this.#root = root;
+    this.#format = format;
+  }
 
   /** No device is left. */
   get isEmpty(): boolean {
@@ -24,49 +47,57 @@ export class DomainMembers {
 
   /** Units, domain-ids and devices, in words. */
   get text(): string {
-    const text = ({ name }: UnitDriver, { domainId, devices }: Membership): string =>
-      `${name} ${domainId}: ${[...devices].join(" ")}`;
+    const text = ({ name }: UnitDriver, { domainId, members }: Membership): string =>
+      `${name} ${domainId}: ${[...members].map(([key, { nested }]) => key + (nested ? " nested" : "")).join(" ")}`;
     return [...this.#units].map(([unit, membership]) => text(unit, membership)).join("; ");
   }
 
-  /** Puts a device into the domain: its entry points to this table from now on. */
-  add(
-    unit: UnitDriver,
-    sourceId: number,
-    table: { root: number; format: DomainFormat },
-    deviceTlb: boolean,
-  ): void {
-    let membership = this.#units.get(unit);
-    if (membership === undefined) {
-      membership = { domainId: unit.domainIds.allocate(), devices: new Map() };
-      this.#units.set(unit, membership);
-    }
-    unit.bind(sourceId, {
-      domainId: membership.domainId,
-      addressWidth: table.format.levels - 2,
-      table: table.root,
-      deviceTlb,
-    });
-    membership.devices.set(sourceId, deviceTlb);
+  /** The domain-id under a unit that has members. */
+  idUnder(unit: UnitDriver): number {
+    return this.#units.get(unit)!.domainId;
   }
 
-  /** Takes a device out; when it was the last one under its unit, the unit's domain-id is free. */
-  remove(unit: UnitDriver, sourceId: number): void {
-    const membership = this.#units.get(unit)!;
-    const hadDeviceTlb = membership.devices.get(sourceId) === true;
-    membership.devices.delete(sourceId);
-    unit.unbind(sourceId);
-    if (hadDeviceTlb) unit.invalidate([{ cache: "device-tlb", sourceId, ...EVERYTHING }]);
-    if (membership.devices.size > 0) return;
+  /**
+   * Points an entry of a device to the domain. With `process`, a first-stage table that lies on top
+   * of it, whose addresses the domain translates.
+   */
+  add(
+    unit: UnitDriver,
+    device: DeviceSetup,
+    pasid: number | null,
+    process: FirstStage | null,
+  ): void {
+    const membership = this.#units.get(unit) ?? {
+      domainId: unit.domainIds.allocate(),
+      members: new Map<string, Member>(),
+    };
+    try {
+      unit.bind(device, pasid, this.#bindingOf(membership.domainId, process));
+    } catch (error) {
+      if (membership.members.size === 0) unit.domainIds.release(membership.domainId);
+      throw error; // no memory for tables
+    }
+    this.#units.set(unit, membership);
+    membership.members.set(keyOf(device, pasid), { device, pasid, nested: process !== null });
+  }
+
+  /** Clears that entry; when it was the last one under its unit, the unit's domain-id is free. */
+  remove(unit: UnitDriver, device: DeviceSetup, pasid: number | null): void {
+    const { domainId, members } = this.#units.get(unit)!;
+    members.delete(keyOf(device, pasid));
+    unit.unbind(device, pasid);
+    if (members.size > 0) return;
     this.#units.delete(unit);
-    unit.domainIds.release(membership.domainId);
+    unit.domainIds.release(domainId);
   }
 
   /** Entries for these pages were made: only a unit with caching mode may know them as absent. */
   pagesMapped(first: number, count: number): void {
+    // absent first-stage entries are never cached (VT-d 6.1)
+    const isFirstStage = this.#format.stage === "first";
     for (const [unit, { domainId }] of this.#units) {
       const { capabilities } = unit;
-      if (capabilities.CM === 0) unit.flushWriteBuffer();
+      if (capabilities.CM === 0 || isFirstStage) unit.flushWriteBuffer();
       else {
         const block = enclosingBlock(first, count);
         unit.invalidate([iotlbRequest(capabilities, domainId, block, false)]);
@@ -78,8 +109,12 @@ export class DomainMembers {
   invalidatePages(first: number, count: number, leafOnly: boolean): void {
     const block = enclosingBlock(first, count);
     for (const [unit, membership] of this.#units) {
-      const request = iotlbRequest(unit.capabilities, membership.domainId, block, leafOnly);
-      unit.invalidate([request, ...deviceTlbRequests(membership, block)]);
+      const { domainId } = membership;
+      const iotlb =
+        this.#format.stage === "first"
+          ? pasidIotlbRequests(membership, block, leafOnly)
+          : [iotlbRequest(unit.capabilities, domainId, block, leafOnly)];
+      unit.invalidate([...iotlb, ...deviceTlbRequests(membership, block)]);
     }
   }
 
@@ -93,13 +128,36 @@ export class DomainMembers {
       ]);
     }
   }
+
+  #bindingOf(domainId: number, process: FirstStage | null): DeviceBinding {
+    const { stage, levels } = this.#format;
+    const root = this.#root;
+    if (stage === "second") return { domainId, firstStage: process, secondStage: { root, levels } };
+    const firstStage = { root, levels: levels === 5 ? 5 : 4, supervisor: false } as const;
+    return { domainId, firstStage, secondStage: null };
+  }
+}
+
+/** First-stage translations are kept by PASID: one request for each PASID in use. */
+function pasidIotlbRequests(
+  { domainId, members }: Membership,
+  block: PageBlock,
+  leafOnly: boolean,
+): InvalidationRequest[] {
+  const pasids = new Set([...members.values()].map(({ pasid }) => pasid ?? RID_PASID));
+  return [...pasids].map((pasid) => pasidIotlbRequest({ domainId, pasid }, block, leafOnly));
 }
 
 /** After the IOTLB: a device asks the unit again (VT-d 6.5.2.5). */
-function deviceTlbRequests(membership: Membership, block: PageBlock): InvalidationRequest[] {
+function deviceTlbRequests({ members }: Membership, block: PageBlock): InvalidationRequest[] {
   const requests: InvalidationRequest[] = [];
-  for (const [sourceId, deviceTlb] of membership.devices) {
-    if (deviceTlb) requests.push({ cache: "device-tlb", sourceId, ...block });
+  for (const { device, pasid, nested } of members.values()) {
+    if (!device.deviceTlb) continue;
+    // which addresses of the process lead to these pages is not known
+    requests.push(deviceTlbRequest(device, pasid, nested ? EVERYTHING : block));
   }
   return requests;
 }
+
+const keyOf = ({ sourceId }: DeviceSetup, pasid: number | null): string =>
+  `${sourceId}:${pasid ?? ""}`;

@@ -1,4 +1,6 @@
 import { Access } from "@viommu/plugin";
+import type { AddressSpace } from "./address-space.ts";
+import type { DeviceSetup, FirstStage } from "./device-table.ts";
 import type { DomainFormat } from "./domain-format.ts";
 import type { DomainMembers } from "./domain-members.ts";
 import type { DomainState } from "./driver-state.ts";
@@ -7,7 +9,7 @@ import { FlushQueue } from "./flush-queue.ts";
 import type { Unflushed } from "./flush-queue.ts";
 import { IovaAllocator } from "./iova-allocator.ts";
 import type { PageAllocator } from "./page-allocator.ts";
-import type { PagingTable } from "./second-stage-table.ts";
+import type { PagingTable } from "./paging-table.ts";
 import { PAGE_SIZE } from "./table-memory.ts";
 import type { UnitDriver } from "./unit-driver.ts";
 
@@ -17,6 +19,11 @@ export interface DomainOptions {
   readonly addressLimit?: number;
   /** Lazy: unmapped pages stay reachable until the next flush. As the driver's unless given. */
   readonly unmapping?: "strict" | "lazy";
+  /**
+   * Stage of its tables, in scalable mode: first if all units have it, as in Linux, and second
+   * otherwise, unless given. Only a second-stage domain can have processes nested on it.
+   */
+  readonly stage?: DomainFormat["stage"];
 }
 
 /** What a domain works with. */
@@ -41,7 +48,7 @@ interface Run {
  * An I/O address space: what its devices see at which address. Made by `IommuDriver.attach` for one
  * device, or by `IommuDriver.createDomain` to be shared.
  */
-export class Domain {
+export class Domain implements AddressSpace {
   readonly counters = { mapped: 0, unmapped: 0, flushes: 0 };
   readonly #parts: DomainParts;
   readonly #iova: IovaAllocator;
@@ -58,7 +65,7 @@ export class Domain {
     this.#queue = flushThreshold === null ? null : new FlushQueue(flushThreshold);
   }
 
-  /** What its tables look like. */
+  /** What its tables look like: with "first", all that can be written can be read too. */
   get format(): DomainFormat {
     return this.#parts.format;
   }
@@ -153,16 +160,26 @@ export class Domain {
     this.#released = true;
   }
 
-  /** Called by the driver: a device sees this domain from now on. */
-  add(unit: UnitDriver, sourceId: number, deviceTlb: boolean): void {
+  /** Called by the driver: requests of a device see this domain from now on. */
+  add(unit: UnitDriver, device: DeviceSetup, pasid: number | null): void {
     this.#checkUsable();
-    const { table, format, members } = this.#parts;
-    members.add(unit, sourceId, { root: table.root, format }, deviceTlb);
+    this.#parts.members.add(unit, device, pasid, null);
   }
 
-  /** Called by the driver: a device sees nothing from now on. */
-  remove(unit: UnitDriver, sourceId: number): void {
-    this.#parts.members.remove(unit, sourceId);
+  /** Called by the driver: they see a process whose addresses this domain translates. */
+  addNested(unit: UnitDriver, device: DeviceSetup, pasid: number, process: FirstStage): void {
+    this.#checkUsable();
+    this.#parts.members.add(unit, device, pasid, process);
+  }
+
+  /** Called by the driver: such requests see nothing from now on. */
+  remove(unit: UnitDriver, device: DeviceSetup, pasid: number | null): void {
+    this.#parts.members.remove(unit, device, pasid);
+  }
+
+  /** Called by the driver: the id that a unit with devices in this domain knows it by. */
+  idUnder(unit: UnitDriver): number {
+    return this.#parts.members.idUnder(unit);
   }
 
   /** Where its topmost table lies and who its members are. */

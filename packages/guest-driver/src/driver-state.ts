@@ -8,6 +8,23 @@ export interface QueueState {
   readonly counters: Readonly<Record<string, number>>;
 }
 
+/** A page request queue; requests in `held` wait for the last one of their group. */
+export interface PageRequestState {
+  readonly head: number;
+  readonly held: readonly {
+    readonly key: string;
+    readonly group: number;
+    readonly pages: readonly { readonly address: number; readonly access: number }[];
+  }[];
+  readonly counters: Readonly<Record<string, number>>;
+}
+
+/** PASIDs given out, and those whose process has ended. */
+export interface PasidState {
+  readonly allocated: readonly number[];
+  readonly ended: readonly number[];
+}
+
 /** The driver of one unit. */
 export interface UnitState {
   readonly running: boolean;
@@ -15,6 +32,7 @@ export interface UnitState {
   /** Free entries of the interrupt remapping table; null without one. */
   readonly interrupts: RangesState | null;
   readonly queue: QueueState | null;
+  readonly pageRequests: PageRequestState | null;
   readonly faults: Readonly<Record<string, number>>;
 }
 
@@ -37,11 +55,12 @@ export interface DomainState {
  * a driver that was started in the same way, and `layout` tells whether it was.
  */
 export interface DriverState {
-  /** Where tables and queues lie, and which device is in which domain. */
+  /** Where tables and queues lie, and which requests of which device are in which domain or process. */
   readonly layout: string;
   readonly running: boolean;
   readonly pages: { readonly used: number; readonly free: RangesState };
   readonly units: readonly UnitState[];
   /** In the order in which devices were attached. */
   readonly domains: readonly DomainState[];
+  readonly pasids: PasidState;
 }

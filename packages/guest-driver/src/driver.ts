@@ -1,6 +1,12 @@
+import { PASS_THROUGH } from "./address-space.ts";
+import type { AddressSpace } from "./address-space.ts";
+import { keyOf } from "./attachments.ts";
+import type { Attachment, Attachments } from "./attachments.ts";
+import { refuseChange, setupOf } from "./device-features.ts";
+import type { DeviceFeatures } from "./device-features.ts";
+import type { DeviceSetup } from "./device-table.ts";
 import { commonFormat, understands } from "./domain-format.ts";
-import type { DomainFormat } from "./domain-format.ts";
-import { PASS_THROUGH_ID } from "./domain-ids.ts";
+import type { DomainFormat, TableMode } from "./domain-format.ts";
 import { DomainMembers } from "./domain-members.ts";
 import { Domain } from "./domain.ts";
 import type { DomainOptions } from "./domain.ts";
@@ -10,7 +16,11 @@ import type { DriverFault, FaultReport } from "./fault-handler.ts";
 import { InterruptBlock } from "./interrupt-block.ts";
 import type { ApicAddressing, InterruptTarget } from "./interrupt-destination.ts";
 import type { PageAllocator } from "./page-allocator.ts";
-import { SecondStageTable } from "./second-stage-table.ts";
+import type { PageRequestReport } from "./page-request-queue.ts";
+import { PagingTable } from "./paging-table.ts";
+import type { ProcessOptions } from "./process-options.ts";
+import { ProcessSpace } from "./process-space.ts";
+import { Processes } from "./processes.ts";
 import { PAGE_SIZE } from "./table-memory.ts";
 import type { TableMemory } from "./table-memory.ts";
 import type { DeviceId, Topology } from "./topology.ts";
@@ -20,8 +30,10 @@ import type { UnitDriver } from "./unit-driver.ts";
 export interface AttachOptions extends DomainOptions {
   /** A domain made by `createDomain`, to be shared; without it the device gets one of its own. */
   readonly domain?: Domain;
-  /** The device has a device-TLB and may use it (ATS); the unit needs ECAP.DT. */
+  /** As in {@link DeviceFeatures}; what `setFeatures` was told unless given. */
   readonly deviceTlb?: boolean;
+  /** Its requests with this PASID, which was allocated; those without one unless given. */
+  readonly pasid?: number;
 }
 
 /** Whose interrupts: those of a PCI function, of an I/O APIC by its id, or of an HPET by its number. */
@@ -39,6 +51,10 @@ export interface DriverCounters {
   readonly faults: number;
   /** Times that a fault log was found full. */
   readonly overflows: number;
+  /** Page requests, the groups that were answered, and times that a queue has overflowed. */
+  readonly pageRequests: number;
+  readonly pageRequestGroups: number;
+  readonly pageRequestOverflows: number;
   /** Pages of guest memory in use. */
   readonly pages: number;
 }
@@ -49,6 +65,9 @@ export interface DriverParts {
   readonly units: readonly UnitDriver[];
   readonly memory: TableMemory;
   readonly pages: PageAllocator;
+  readonly mode: TableMode;
+  /** What page requests are answered by, too. */
+  readonly attachments: Attachments;
   readonly addressing: ApicAddressing;
   /** Why no interrupts are remapped; null: they are. */
   readonly interruptObstacle: string | null;
@@ -57,20 +76,24 @@ export interface DriverParts {
   /** Null: never lazily. */
   readonly flushThreshold: number | null;
   readonly faultEvent: InterruptTarget | null;
+  readonly pageRequestEvent: InterruptTarget | null;
 }
 
 /** A guest's driver of all its remapping units. Made by `probe`; `start` programs the units. */
 export class IommuDriver {
   readonly topology: Topology;
   readonly units: readonly UnitDriver[];
+  /** Which tables the units are pointed to. */
+  readonly mode: TableMode;
   /** How interrupts are addressed. */
   readonly addressing: ApicAddressing;
   /** Why interrupts are not remapped; null when they are. */
   readonly interruptObstacle: string | null;
 
   readonly #parts: DriverParts;
-  /** By device; null: pass-through. */
-  readonly #attachments = new Map<string, Domain | null>();
+  readonly #attachments: Attachments;
+  readonly #features = new Map<string, DeviceFeatures>();
+  readonly #processes: Processes;
   /** Domains made by `attach`: they go with their last device. */
   readonly #ownDomains = new Set<Domain>();
   #running = false;
@@ -80,24 +103,28 @@ export class IommuDriver {
     this.#parts = parts;
     this.topology = parts.topology;
     this.units = parts.units;
+    this.mode = parts.mode;
+    this.#attachments = parts.attachments;
+    this.#processes = new Processes(parts.attachments);
     this.addressing = parts.addressing;
     this.interruptObstacle = parts.interruptObstacle;
   }
 
   /**
-   * Programs the units as Linux does: queue, interrupt table, interrupt remapping; root table, fault
-   * event, devices with reserved memory, translation. A device that is not attached by then is
+   * Programs the units as Linux does: queue, interrupt table, interrupt remapping; root table, page
+   * requests, fault event, devices with reserved memory, translation. A device that is not attached by then is
    * blocked. Throws ERR_VIOMMU_DRIVER_TIMEOUT when a unit does not answer.
    */
   start(): void {
     if (this.#running) throw badState("the driver runs already", "stop it first");
     const { units } = this;
-    const { faultEvent } = this.#parts;
+    const { faultEvent, pageRequestEvent } = this.#parts;
     this.#running = true;
     for (const unit of units) unit.prepare();
     for (const unit of units) unit.setInterruptTable();
     for (const unit of units) unit.enableInterrupts();
     for (const unit of units) unit.setRootTable();
+    for (const unit of units) unit.enablePageRequests(pageRequestEvent);
     if (faultEvent !== null) for (const unit of units) unit.enableFaultEvent(faultEvent);
     this.#attachReserved();
     for (const unit of units) unit.enableTranslation();
@@ -110,6 +137,18 @@ export class IommuDriver {
     this.#running = false;
   }
 
+  /**
+   * Says what a device can do, before anything of it is attached or bound. Throws
+   * ERR_VIOMMU_DRIVER_CAPABILITY for what its unit cannot, ERR_VIOMMU_DRIVER_STATE later.
+   */
+  setFeatures(device: DeviceId, features: DeviceFeatures): void {
+    setupOf(device.sourceId, features, this.#translatingUnit(device), this.mode);
+    if (this.#attachments.count(device) > 0) refuseChange(device.sourceId);
+    this.#features.set(keyOf(device), features);
+  }
+
+  // Domains
+
   /** Makes a domain that devices under any of the units can share. */
   createDomain(options: DomainOptions = {}): Domain {
     const translating = this.units.filter((unit) => unit.devices !== null);
@@ -118,79 +157,129 @@ export class IommuDriver {
 
   /**
    * Puts a device into a domain, out of the one it was in before; returns the domain. Its reserved
-   * memory (RMRR) is mapped there.
+   * memory (RMRR) is mapped there. With `pasid`, only its requests with that one.
    */
   attach(device: DeviceId, options: AttachOptions = {}): Domain {
     const unit = this.#translatingUnit(device);
-    const { sourceId } = device;
-    const { deviceTlb = false } = options;
-    if (deviceTlb && unit.capabilities.DT === 0) {
-      throw notCapable(
-        `${unit.name} has no device-TLB support (ECAP.DT)`,
-        "attach without deviceTlb",
-      );
-    }
+    const { pasid = null, deviceTlb } = options;
+    const setup = this.#setupOf(device, unit, pasid, deviceTlb);
     const domain = options.domain ?? this.#newDomain([unit], options);
-    if (domain === this.domainOf(device)) return domain;
-    if (!understands(unit.capabilities, domain.format)) {
+    if (domain === this.domainOf(device, pasid)) return domain;
+    if (!understands(unit.capabilities, this.mode, domain.format)) {
       throw badDomain(
         `${unit.name} does not understand a domain of ${domain.format.levels} levels, ` +
           `${domain.format.addressWidth} bits and page levels ${domain.format.pageLevels.join(", ")}`,
         "make the domain with createDomain(), which finds what all units have in common",
       );
     }
-    for (const { base, limit } of this.topology.reservedFor(device)) {
-      domain.mapIdentity(base, limit);
+    if (pasid === null) {
+      for (const { base, limit } of this.topology.reservedFor(device)) {
+        domain.mapIdentity(base, limit);
+      }
     }
-    this.detach(device);
-    domain.add(unit, sourceId, deviceTlb);
     if (options.domain === undefined) this.#ownDomains.add(domain);
-    this.#attachments.set(keyOf(device), domain);
+    this.#lead(device, { unit, device: setup, pasid, space: domain });
     return domain;
   }
 
-  /** Lets a device's addresses pass as they are (TT = 10b, VT-d 9.3). */
+  /** Lets a device's addresses without PASID pass as they are (VT-d 9.3, 9.6). */
   passThrough(device: DeviceId): void {
     const unit = this.#translatingUnit(device);
     const { capabilities, name } = unit;
     if (capabilities.PT === 0) {
       throw notCapable(`${name} has no pass-through (ECAP.PT)`, "attach the device to a domain");
     }
-    this.detach(device);
-    const { sourceId } = device;
-    const { levels } = commonFormat([capabilities])!;
-    unit.bind(sourceId, {
-      domainId: PASS_THROUGH_ID,
-      addressWidth: levels - 2,
-      table: null,
-      deviceTlb: false,
-    });
-    this.#attachments.set(keyOf(device), null);
+    // without translation there is nothing to ask for, in legacy mode not even permitted
+    const setup = this.#setupOf(device, unit, null, this.mode === "legacy" ? false : undefined);
+    this.#lead(device, { unit, device: setup, pasid: null, space: PASS_THROUGH });
   }
 
-  /** Takes a device out of whatever it is in: on return it is blocked. */
-  detach(device: DeviceId): void {
+  /**
+   * Takes a device out of whatever its requests without PASID, or with this one, are in: on return
+   * they are blocked. Other requests of the device are not concerned.
+   */
+  detach(device: DeviceId, pasid: number | null = null): void {
     const unit = this.#translatingUnit(device);
-    const domain = this.domainOf(device);
-    this.#attachments.delete(keyOf(device));
-    if (domain === null) {
-      unit.unbind(device.sourceId); // it may have an entry of a predecessor
-      return;
+    const attachment = this.#attachments.get(device, pasid);
+    if (attachment !== null) this.#end(device, attachment);
+    else if (this.#attachments.count(device) === 0) {
+      unit.unbind(setupOf(device.sourceId, {}, unit, this.mode), null); // a predecessor's entry
     }
-    domain.remove(unit, device.sourceId);
-    if (domain.inUse || !this.#ownDomains.delete(domain)) return;
-    domain.release();
   }
 
   /** The domain of a device; null when it has none, or passes through. */
-  domainOf(device: DeviceId): Domain | null {
-    return this.#attachments.get(keyOf(device)) ?? null;
+  domainOf(device: DeviceId, pasid: number | null = null): Domain | null {
+    const space = this.#attachments.get(device, pasid)?.space;
+    return space instanceof Domain ? space : null;
+  }
+
+  // Processes (SVA)
+
+  /** The lowest free PASID, or the one that is wanted. Throws ERR_VIOMMU_DRIVER_PASID. */
+  allocatePasid(wanted?: number): number {
+    return this.#processes.allocate(wanted);
+  }
+
+  /** Gives a PASID back. Throws ERR_VIOMMU_DRIVER_STATE while a device uses it. */
+  freePasid(pasid: number): void {
+    this.#processes.free(pasid);
+  }
+
+  /**
+   * Lets a device see a process under an allocated PASID: by its page table at `root`, which stays
+   * the kernel's, in the format of a processor (VT-d 3.6). The same process may be bound to several
+   * devices. From now on {@link invalidateRange} tells what changes there.
+   */
+  bindProcess(device: DeviceId, pasid: number, root: number, options: ProcessOptions = {}): void {
+    const unit = this.#translatingUnit(device);
+    const setup = this.#setupOf(device, unit, pasid);
+    this.#processes.bind(device, { unit, setup, pasid, root }, options);
+  }
+
+  /**
+   * Ends that. On return the device cannot reach the process, and no page request of its waits; the
+   * device must have stopped using the PASID (VT-d 7.11).
+   */
+  unbindProcess(device: DeviceId, pasid: number): void {
+    this.#processes.unbind(device, pasid);
+  }
+
+  /**
+   * The process has ended and its page table goes away, while devices still have it bound: on return
+   * no device can reach it, and what still comes is blocked without a fault record, until
+   * {@link unbindProcess}.
+   */
+  endProcess(pasid: number): void {
+    this.#processes.end(pasid);
+  }
+
+  /**
+   * To be called when the kernel has changed entries of a process' page table, before it uses the
+   * memory for something else: on return units and devices have forgotten `pages` pages from `start`
+   * on; all of them unless given. New entries where nothing was present need no call.
+   */
+  invalidateRange(pasid: number, start = 0, pages = Infinity): void {
+    this.#processes.invalidateRange(pasid, start, pages);
+  }
+
+  /** Answers what is in the page request queues: what a guest does when their event arrives. */
+  servicePageRequests(): PageRequestReport {
+    let groups = 0;
+    let overflow = false;
+    for (const unit of this.units) {
+      const report = unit.pageRequests?.service();
+      groups += report?.groups ?? 0;
+      overflow ||= report?.overflow ?? false;
+    }
+    return { groups, overflow };
   }
 
   /** Ends all delays of lazy unmapping, as a guest does every few milliseconds. */
   flush(): void {
-    for (const domain of this.#attachments.values()) domain?.flush();
+    for (const { space } of this.#attachments.all()) if (space instanceof Domain) space.flush();
   }
+
+  // Interrupts and faults
 
   /**
    * Entries of the interrupt remapping table for `count` interrupts: one at a time for MSI-X and for
@@ -233,6 +322,9 @@ export class IommuDriver {
       deviceTimeouts: sum((unit) => unit.queue?.counters.deviceTimeouts),
       faults: sum((unit) => unit.faults.counters.faults),
       overflows: sum((unit) => unit.faults.counters.overflows),
+      pageRequests: sum((unit) => unit.pageRequests?.counters.requests),
+      pageRequestGroups: sum((unit) => unit.pageRequests?.counters.groups),
+      pageRequestOverflows: sum((unit) => unit.pageRequests?.counters.overflows),
       pages: this.#parts.pages.used,
     };
   }
@@ -248,6 +340,7 @@ export class IommuDriver {
       pages: this.#parts.pages.save(),
       units: this.units.map((unit) => unit.save()),
       domains: this.#domains().map((domain) => domain.save()),
+      pasids: this.#processes.save(),
     };
   }
 
@@ -266,43 +359,103 @@ export class IommuDriver {
     this.#domains().forEach((domain, i) => {
       domain.restore(state.domains[i]!);
     });
+    this.#processes.restore(state.pasids);
   }
 
   #domains(): Domain[] {
-    return [...new Set(this.#attachments.values())].filter((domain) => domain !== null);
+    const spaces = [...this.#attachments.all()].map(({ space }) => space);
+    return [...new Set(spaces)].filter((space) => space instanceof Domain);
   }
 
   #layout(): string {
-    const devices = [...this.#attachments].map(
-      ([device, domain]) => `${device} ${domain?.layout ?? "passes through"}`,
+    const places = [...this.#attachments.all()].map(
+      ({ unit, device, pasid, space }) =>
+        `${unit.name} ${device.sourceId}:${pasid ?? ""} ${space.layout}`,
     );
-    return [...this.units.map((unit) => unit.layout), ...devices].join("\n");
+    return [...this.units.map((unit) => unit.layout), ...places].join("\n");
   }
 
   #attachReserved(): void {
     for (const { segment, sourceIds } of this.topology.reserved) {
       for (const sourceId of sourceIds) {
         const device = { segment, sourceId };
-        if (this.#attachments.has(keyOf(device)) || this.#unitOf(device).devices === null) continue;
-        this.attach(device);
+        if (this.#attachments.get(device, null) !== null) continue;
+        if (this.#unitOf(device).devices !== null) this.attach(device);
       }
     }
   }
 
+  /** Leads requests of a device to a space, out of the one where they went before. */
+  #lead(device: DeviceId, attachment: Attachment): void {
+    const before = this.#attachments.get(device, attachment.pasid);
+    if (before !== null) this.#end(device, before);
+    this.#attachments.make(device, attachment);
+  }
+
+  #end(device: DeviceId, attachment: Attachment): void {
+    const { space, pasid } = attachment;
+    if (space instanceof ProcessSpace) {
+      throw badState(`PASID ${String(pasid)} is bound to a process`, "use unbindProcess()");
+    }
+    this.#attachments.end(device, attachment);
+    this.#releaseUnused(space);
+  }
+
+  /** A domain of a single device goes with it. */
+  #releaseUnused(space: AddressSpace): void {
+    if (!(space instanceof Domain) || space.inUse || !this.#ownDomains.delete(space)) return;
+    space.release();
+  }
+
+  /** What the tables say of a device; with other PASIDs of it in use, that cannot change. */
+  #setupOf(
+    device: DeviceId,
+    unit: UnitDriver,
+    pasid: number | null,
+    deviceTlb?: boolean,
+  ): DeviceSetup {
+    const { sourceId } = device;
+    const features = this.#features.get(keyOf(device)) ?? {};
+    const wanted = deviceTlb === undefined ? features : { ...features, deviceTlb };
+    const setup = setupOf(sourceId, wanted, unit, this.mode);
+    const others = this.#attachments.count(device) - (this.#attachments.get(device, pasid) ? 1 : 0);
+    if (others > 0 && deviceTlb !== undefined && deviceTlb !== (features.deviceTlb ?? false)) {
+      refuseChange(sourceId);
+    }
+    if (pasid === null) return setup;
+    this.#processes.check(pasid);
+    if (pasid < 2 ** setup.pasidBits && setup.pasidBits > 0) return setup;
+    throw notCapable(
+      `device ${hex(sourceId)} has PASIDs of ${setup.pasidBits} bits under ${unit.name}, not ${pasid}`,
+      "tell setFeatures() of its pasidBits, or allocate a lower PASID",
+    );
+  }
+
   #newDomain(units: readonly UnitDriver[], options: DomainOptions): Domain {
-    const format = units.length === 0 ? null : commonFormat(units.map((u) => u.capabilities));
+    const { mode } = this;
+    const format =
+      units.length === 0
+        ? null
+        : commonFormat(
+            units.map((unit) => unit.capabilities),
+            mode,
+            options.stage,
+          );
     if (format === null) {
       throw badDomain(
-        "the units have no address width in common (CAP.SAGAW)",
-        "attach devices without a shared domain",
+        options.stage === undefined
+          ? "the units have no address width in common (CAP.SAGAW)"
+          : `the units have no ${options.stage}-stage translation in common, in ${mode} mode`,
+        "attach devices without a shared domain, or ask for another stage",
       );
     }
     const { memory, pages, flushThreshold } = this.#parts;
     const { unmapping = this.#parts.unmapping } = options;
+    const table = new PagingTable(memory, pages, format);
     return new Domain({
       format,
-      table: new SecondStageTable(memory, pages, format),
-      members: new DomainMembers(),
+      table,
+      members: new DomainMembers(table.root, format),
       pages,
       pageLimit: pageLimit(format, options.addressLimit),
       flushThreshold: unmapping === "lazy" ? flushThreshold : null,
@@ -337,8 +490,6 @@ export class IommuDriver {
     return { unit, sourceId: found.sourceId };
   }
 }
-
-const keyOf = ({ segment = 0, sourceId }: DeviceId): string => `${segment}:${sourceId}`;
 
 /** The page after the last one for devices that reach up to `addressLimit`. */
 function pageLimit(format: DomainFormat, addressLimit = Infinity): number {

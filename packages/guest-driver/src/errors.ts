@@ -42,6 +42,10 @@ export const badIova = (text: string, remedy: string): ViommuError =>
 export const badDomain = (text: string, remedy: string): ViommuError =>
   new ViommuError("ERR_VIOMMU_DRIVER_DOMAIN", `${text}; ${remedy}`);
 
+/** A PASID that is not free, not allocated, or not to be had; a process that devices cannot see. */
+export const badPasid = (text: string, remedy: string): ViommuError =>
+  new ViommuError("ERR_VIOMMU_DRIVER_PASID", `${text}; ${remedy}`);
+
 /** An interrupt that cannot be described by an entry of the remapping table. */
 export const badInterrupt = (text: string, remedy: string): ViommuError =>
   new ViommuError("ERR_VIOMMU_DRIVER_INTERRUPT", `${text}; ${remedy}`);

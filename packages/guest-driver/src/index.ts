@@ -2,6 +2,7 @@ export { probe } from "./probe.ts";
 export type { ProbeOptions } from "./probe.ts";
 export type { DriverState } from "./driver-state.ts";
 export type { AttachOptions, DriverCounters, InterruptRequester, IommuDriver } from "./driver.ts";
+export type { TableMode } from "./domain-format.ts";
 export type { UnitDriver } from "./unit-driver.ts";
 
 // Ports
@@ -23,6 +24,13 @@ export type {
 // DMA
 export type { Domain, DomainOptions } from "./domain.ts";
 export type { DomainFormat } from "./domain-format.ts";
+
+// Devices with PASIDs, device-TLBs and page requests; processes
+export type { DeviceFeatures } from "./device-features.ts";
+export type { ProcessOptions } from "./process-options.ts";
+export type { PageRequestGroup, PageRequestHandler } from "./page-request-answers.ts";
+export type { PageRequestReport, PageResponse } from "./page-request-queue.ts";
+export type { RequestedPage } from "./page-request-groups.ts";
 
 // Interrupts and faults
 export type {

@@ -2,7 +2,7 @@ import { FSTS, InvalidationQueueError, IQA, IQERCD, IQH, Offset, toQwords } from
 import type { QueueState } from "./driver-state.ts";
 import { hex, refused, timeout } from "./errors.ts";
 import type { GlobalCommand } from "./global-command.ts";
-import { descriptorOf, DONE, emptyDescriptor, waitDescriptor } from "./invalidation-descriptors.ts";
+import { descriptorOf, DONE, fenceDescriptor, waitDescriptor } from "./invalidation-descriptors.ts";
 import type { InvalidationRequest, Invalidator } from "./invalidation.ts";
 import type { PageAllocator } from "./page-allocator.ts";
 import { pollUntil } from "./polling.ts";
@@ -76,8 +76,16 @@ export class InvalidationQueue implements Invalidator {
 
   run(requests: readonly InvalidationRequest[]): void {
     for (let first = 0; first < requests.length; first += LARGEST_BATCH) {
-      this.#runBatch(requests.slice(first, first + LARGEST_BATCH));
+      this.#runBatch(requests.slice(first, first + LARGEST_BATCH), false);
     }
+  }
+
+  /**
+   * Has page requests of a device drained by these invalidations of its device-TLB (VT-d 7.7): on
+   * return all that it sent before it forgot are in the page request queue.
+   */
+  drainPageRequests(requests: readonly InvalidationRequest[]): void {
+    this.#runBatch(requests, true);
   }
 
   /** A device has been set up anew: it may answer now. */
@@ -105,13 +113,13 @@ export class InvalidationQueue implements Invalidator {
     Object.assign(this.counters, counters);
   }
 
-  #runBatch(requests: readonly InvalidationRequest[]): void {
+  #runBatch(requests: readonly InvalidationRequest[], drain: boolean): void {
     const { unit } = this.#parts;
     for (let attempt = 0; attempt < MOST_ATTEMPTS; attempt += 1) {
       const wanted = requests.filter(
         (request) => request.cache !== "device-tlb" || !this.silentDevices.has(request.sourceId),
       );
-      if (this.#complete(this.#submit(wanted))) return;
+      if (this.#complete(this.#submit(wanted, drain))) return;
     }
     throw refused(unit, `FSTS.ITE was set by ${MOST_ATTEMPTS} attempts in a row`);
   }
@@ -138,14 +146,15 @@ export class InvalidationQueue implements Invalidator {
   }
 
   /** Puts descriptors and a wait into the ring and moves the tail; returns where the status comes. */
-  #submit(requests: readonly InvalidationRequest[]): number {
+  #submit(requests: readonly InvalidationRequest[], drain: boolean): number {
     const { memory, registers } = this.#parts;
     const { capabilities } = registers;
     const descriptors = requests.map((request) => descriptorOf(request, capabilities));
+    if (drain) descriptors.unshift(fenceDescriptor());
     const waitSlot = (this.#tail + descriptors.length) % SLOTS;
     const status = this.#status + 4 * waitSlot;
     memory.writeWord(status, IN_USE);
-    for (const words of [...descriptors, waitDescriptor(status)]) {
+    for (const words of [...descriptors, waitDescriptor(status, drain && capabilities.PDS === 1)]) {
       this.#put(this.#tail, words);
       this.#tail = (this.#tail + 1) % SLOTS;
     }
@@ -173,7 +182,7 @@ export class InvalidationQueue implements Invalidator {
       .join(" ");
     const text = `IQERCD.IQEI is ${IQEI} for the descriptor at IQH ${hex(head)} (${found})`;
     if (!SKIPPABLE.includes(IQEI)) throw refused(unit, text);
-    this.#put(head / this.#width, emptyDescriptor());
+    this.#put(head / this.#width, fenceDescriptor());
     registers.write(FSTS, { IQE: 1 });
     return text;
   }

@@ -1,8 +1,8 @@
-import { IRTA, RTADDR, TranslationTableMode } from "@viommu/vtd-spec";
+import { IRTA, RTADDR } from "@viommu/vtd-spec";
+import type { DeviceTable } from "./device-table.ts";
 import type { DomainIds } from "./domain-ids.ts";
 import type { InterruptTable } from "./interrupt-table.ts";
 import type { RegisterWindow } from "./register-window.ts";
-import type { DeviceTable } from "./root-table.ts";
 
 /*
  * Another driver ran before this one, and its devices may still be running (kexec after a crash): its
@@ -17,7 +17,7 @@ export function adoptDevices(
   domainIds: DomainIds,
 ): boolean {
   const { RTA, TTM } = registers.read(RTADDR);
-  if (TTM !== BigInt(TranslationTableMode.LEGACY)) return false;
+  if (TTM !== BigInt(devices.mode)) return false;
   for (const id of devices.adopt(Number(RTA))) domainIds.reserve(id);
   return true;
 }

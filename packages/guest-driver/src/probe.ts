@@ -1,13 +1,17 @@
 import type { GuestMemory } from "@viommu/plugin";
 import { acpiTables } from "./acpi-tables.ts";
 import type { AcpiSource } from "./acpi-tables.ts";
+import { Attachments } from "./attachments.ts";
 import { commonFormat } from "./domain-format.ts";
+import type { TableMode } from "./domain-format.ts";
 import { IommuDriver } from "./driver.ts";
-import { badInterrupt, notCapable } from "./errors.ts";
+import { badInterrupt, memoryFailed, notCapable } from "./errors.ts";
 import type { ApicAddressing, InterruptTarget } from "./interrupt-destination.ts";
 import type { MmioBus } from "./mmio-bus.ts";
 import { PageAllocator } from "./page-allocator.ts";
 import type { MemoryRange } from "./page-allocator.ts";
+import { answering } from "./page-request-answers.ts";
+import type { PageRequestHandler } from "./page-request-answers.ts";
 import { RegisterWindow } from "./register-window.ts";
 import { TableMemory } from "./table-memory.ts";
 import { Topology } from "./topology.ts";
@@ -32,6 +36,14 @@ export interface ProbeOptions {
   readonly interruptRemapping?: boolean;
   /** true: required of every unit. false: off. Not given: where SAGAW is not 0. */
   readonly dmaRemapping?: boolean;
+  /** Legacy unless given; scalable mode is required of every unit that remaps DMA (ECAP.SMTS). */
+  readonly mode?: TableMode;
+  /** Answers page requests of devices, in scalable mode; without it they are invalid. */
+  readonly onPageRequest?: PageRequestHandler;
+  /** log2 of the pages of each page request queue, 0 to 7: 4, which is 2048 requests, unless given. */
+  readonly pageRequestOrder?: number;
+  /** Where the units' page request interrupts go; without it, page requests are polled. */
+  readonly pageRequestEvent?: InterruptTarget;
   /** Strict unless given; units with caching mode are always served strictly, as Linux does. */
   readonly unmapping?: "strict" | "lazy";
   /** Lazy: mappings that wait for one flush; 256 unless given. */
@@ -56,6 +68,9 @@ interface Found {
 const LARGEST_TABLE = 65_536;
 const FLUSH_THRESHOLD = 256;
 const POLL_LIMIT = 100_000;
+/** As Linux has it. */
+const PAGE_REQUEST_ORDER = 4;
+const LARGEST_PAGE_REQUEST_ORDER = 7;
 /** From this major version on a unit has no register-based invalidation (VT-d 6.5.1). */
 const QUEUE_ONLY = 6;
 
@@ -83,6 +98,10 @@ export function probe(options: ProbeOptions): IommuDriver {
     limit: options.pollLimit ?? POLL_LIMIT,
     poll: options.poll ?? ((): void => undefined),
   };
+  const mode = options.mode ?? "legacy";
+  const attachments = new Attachments();
+  const answerPageRequests = answering(attachments, options.onPageRequest ?? refuseAll);
+  const pageRequestOrder = queueOrder(options);
   const units = found.map(
     (unit) =>
       new UnitDriver({
@@ -91,7 +110,10 @@ export function probe(options: ProbeOptions): IommuDriver {
         pages,
         polling,
         addressing,
-        translates: options.dmaRemapping !== false && canTranslate(unit),
+        translates: options.dmaRemapping !== false && canTranslate(unit, mode),
+        mode,
+        pageRequestOrder,
+        answerPageRequests,
         interruptEntries: interruptObstacle === null ? tableSize(options) : 0,
         predecessor: options.predecessor ?? "disable",
       }),
@@ -102,20 +124,27 @@ export function probe(options: ProbeOptions): IommuDriver {
     units,
     memory,
     pages,
+    mode,
+    attachments,
     addressing,
     interruptObstacle,
     unmapping: options.unmapping ?? "strict",
     flushThreshold: caching ? null : (options.flushThreshold ?? FLUSH_THRESHOLD),
     faultEvent: options.faultEvent ?? null,
+    pageRequestEvent: options.pageRequestEvent ?? null,
   });
 }
 
-const canTranslate = ({ registers }: Found): boolean =>
-  commonFormat([registers.capabilities]) !== null;
+const canTranslate = ({ registers }: Found, mode: TableMode): boolean =>
+  commonFormat([registers.capabilities], mode) !== null;
+
+const refuseAll: PageRequestHandler = () => "invalid";
 
 function checkUnit(unit: Found, options: ProbeOptions): void {
   const { name } = unit.description;
-  const { QI, IR } = unit.registers.capabilities;
+  const { QI, IR, SMTS } = unit.registers.capabilities;
+  const { mode = "legacy" } = options;
+  const translates = canTranslate(unit, mode);
   const major = (unit.registers.version >> 4) & 15;
   if (QI === 0 && IR !== 0) {
     throw notCapable(
@@ -129,13 +158,16 @@ function checkUnit(unit: Found, options: ProbeOptions): void {
       "give it a queue: it has no other way to invalidate (VT-d 6.5.1)",
     );
   }
-  if (options.dmaRemapping === true && !canTranslate(unit)) {
+  if (mode === "scalable" && SMTS === 0 && canTranslate(unit, "legacy")) {
+    throw notCapable(`${name} has no scalable mode (ECAP.SMTS)`, 'use mode "legacy"');
+  }
+  if (options.dmaRemapping === true && !translates) {
     throw notCapable(
-      `${name} cannot remap DMA: it has no address width (CAP.SAGAW)`,
+      `${name} cannot remap DMA in ${mode} mode: it has no address width (CAP.SAGAW)`,
       "give it one, or do not require DMA remapping",
     );
   }
-  if (!canTranslate(unit) && IR === 0) {
+  if (!translates && IR === 0) {
     throw notCapable(
       `${name} remaps neither DMA (CAP.SAGAW is 0) nor interrupts (ECAP.IR is 0)`,
       "take it out of the DMAR table",
@@ -190,6 +222,18 @@ function chooseAddressing(
     );
   }
   return { apicMode, destinationMode };
+}
+
+function queueOrder({ pageRequestOrder = PAGE_REQUEST_ORDER }: ProbeOptions): number {
+  const isPossible =
+    Number.isInteger(pageRequestOrder) &&
+    pageRequestOrder >= 0 &&
+    pageRequestOrder <= LARGEST_PAGE_REQUEST_ORDER;
+  if (isPossible) return pageRequestOrder;
+  throw memoryFailed(
+    `a page request queue of 2^${pageRequestOrder} pages is not possible (PQA.PQS)`,
+    "give an order from 0 to 7",
+  );
 }
 
 function tableSize({ interruptEntries = LARGEST_TABLE }: ProbeOptions): number {

@@ -1,29 +1,17 @@
-import { CONTEXT_ENTRY, decode, encode, ROOT_ENTRY, TranslationType } from "@viommu/vtd-spec";
+import {
+  CONTEXT_ENTRY,
+  decode,
+  encode,
+  ROOT_ENTRY,
+  TranslationTableMode,
+  TranslationType,
+} from "@viommu/vtd-spec";
+import type { Capabilities } from "@viommu/vtd-spec";
+import type { DeviceBinding, DeviceSetup, DeviceTable } from "./device-table.ts";
+import { deviceTlbRequest, EVERYTHING } from "./invalidation.ts";
+import type { InvalidationRequest } from "./invalidation.ts";
 import type { PageAllocator } from "./page-allocator.ts";
 import type { TableMemory } from "./table-memory.ts";
-
-/** What a unit does with the requests of a device. */
-export interface DeviceBinding {
-  readonly domainId: number;
-  /** AW of the entry: levels - 2; for pass-through, the widest that the unit has. */
-  readonly addressWidth: number;
-  /** Address of the second-stage table, or null: addresses pass through. */
-  readonly table: number | null;
-  /** The device may ask for translations (ATS). */
-  readonly deviceTlb: boolean;
-}
-
-/** Which device has which domain, as a unit reads it. Scalable mode has another form of it. */
-export interface DeviceTable {
-  /** What RTADDR takes. */
-  readonly root: number;
-  /** Makes a device's entry; it must not be present. */
-  bind(sourceId: number, binding: DeviceBinding): void;
-  /** Clears a device's entry; returns the domain-id it had, or null when it was not present. */
-  unbind(sourceId: number): number | null;
-  /** Takes present entries of another driver's table over; returns their domain-ids. */
-  adopt(root: number): number[];
-}
 
 const ENTRY_BYTES = 16;
 const ENTRIES = 256;
@@ -31,31 +19,54 @@ const NOTHING = new Int32Array(ENTRY_BYTES / 4);
 
 /** Root and context tables of legacy mode (VT-d 9.1, 9.3). Context tables are made as needed. */
 export class LegacyRootTable implements DeviceTable {
+  readonly mode = TranslationTableMode.LEGACY;
   readonly root: number;
   readonly #memory: TableMemory;
   readonly #pages: PageAllocator;
   readonly #words = new Int32Array(ENTRY_BYTES / 4);
 
-  constructor(memory: TableMemory, pages: PageAllocator) {
+  /** AW of entries that pass through: the widest that the unit has. */
+  readonly #widest: number;
+
+  constructor(memory: TableMemory, pages: PageAllocator, { SAGAW }: Capabilities) {
     this.#memory = memory;
     this.#pages = pages;
+    this.#widest = 31 - Math.clz32(SAGAW & 0b1110);
     this.root = pages.allocate();
   }
 
-  bind(sourceId: number, binding: DeviceBinding): void {
-    const { domainId: DID, addressWidth: AW, table, deviceTlb } = binding;
-    const { UNTRANSLATED, DEVICE_TLB, PASS_THROUGH } = TranslationType;
-    const TT = table === null ? PASS_THROUGH : deviceTlb ? DEVICE_TLB : UNTRANSLATED;
-    const entry = encode(CONTEXT_ENTRY, { P: 1, TT, SSPTPTR: table ?? 0, AW, DID });
-    this.#memory.write(this.#entryAddress(sourceId), entry);
+  get places(): readonly number[] {
+    return [this.root];
   }
 
-  unbind(sourceId: number): number | null {
+  bind(device: DeviceSetup, _pasid: null, binding: DeviceBinding): InvalidationRequest[] {
+    const { domainId: DID, secondStage } = binding;
+    const { sourceId, deviceTlb } = device;
+    const { UNTRANSLATED, DEVICE_TLB, PASS_THROUGH } = TranslationType;
+    const TT = secondStage === null ? PASS_THROUGH : deviceTlb ? DEVICE_TLB : UNTRANSLATED;
+    const AW = secondStage === null ? this.#widest : secondStage.levels - 2;
+    const entry = encode(CONTEXT_ENTRY, { P: 1, TT, SSPTPTR: secondStage?.root ?? 0, AW, DID });
+    this.#memory.write(this.#entryAddress(sourceId), entry);
+    // an absent entry is cached under domain-id 0 (VT-d 6.1)
+    return [
+      { cache: "context", granularity: "device", domainId: 0, sourceId },
+      { cache: "iotlb", granularity: "domain", domainId: DID },
+    ];
+  }
+
+  unbind(device: DeviceSetup): InvalidationRequest[] {
+    const { sourceId } = device;
     const address = this.#entryAddress(sourceId);
     const { P, DID } = decode(CONTEXT_ENTRY, this.#memory.read(address, this.#words));
-    if (P === 0n) return null;
+    if (P === 0n) return [];
     this.#memory.write(address, NOTHING);
-    return Number(DID);
+    const domainId = Number(DID);
+    const requests: InvalidationRequest[] = [
+      { cache: "context", granularity: "device", domainId, sourceId },
+      { cache: "iotlb", granularity: "domain", domainId },
+    ];
+    if (device.deviceTlb) requests.push(deviceTlbRequest(device, null, EVERYTHING));
+    return requests;
   }
 
   /** What cannot be read is left out: the predecessor may have crashed over it. */

@@ -1,35 +1,28 @@
-import {
-  encode,
-  EVENT_MESSAGE,
-  FECTL,
-  FSTS,
-  IQH,
-  IQT,
-  IRTA,
-  Offset,
-  PMEN,
-  RTADDR,
-  TranslationTableMode,
-} from "@viommu/vtd-spec";
+import { FECTL, FSTS, IQH, IQT, IRTA, PECTL, PMEN, RTADDR } from "@viommu/vtd-spec";
 import type { Capabilities } from "@viommu/vtd-spec";
+import type { DeviceBinding, DeviceSetup, DeviceTable } from "./device-table.ts";
+import type { TableMode } from "./domain-format.ts";
 import { DomainIds } from "./domain-ids.ts";
 import type { UnitState } from "./driver-state.ts";
 import { hex, timeout } from "./errors.ts";
+import { enableEvent, FAULT_EVENT, PAGE_REQUEST_EVENT } from "./event-message.ts";
 import { FaultHandler } from "./fault-handler.ts";
 import { GlobalCommand } from "./global-command.ts";
-import { destinationOf } from "./interrupt-destination.ts";
 import type { ApicAddressing, InterruptTarget } from "./interrupt-destination.ts";
 import { InterruptTable } from "./interrupt-table.ts";
 import { InvalidationQueue } from "./invalidation-queue.ts";
 import { InvalidationRegisters } from "./invalidation-registers.ts";
 import type { InvalidationRequest, Invalidator } from "./invalidation.ts";
 import type { PageAllocator } from "./page-allocator.ts";
+import type { CompleteGroup } from "./page-request-groups.ts";
+import { PageRequestQueue } from "./page-request-queue.ts";
+import type { PageResponse } from "./page-request-queue.ts";
 import { pollUntil } from "./polling.ts";
 import type { Polling } from "./polling.ts";
 import { adoptDevices, adoptInterrupts } from "./predecessor.ts";
 import type { RegisterWindow } from "./register-window.ts";
 import { LegacyRootTable } from "./root-table.ts";
-import type { DeviceBinding, DeviceTable } from "./root-table.ts";
+import { ScalableRootTable } from "./scalable-root-table.ts";
 import type { TableMemory } from "./table-memory.ts";
 import type { UnitDescription } from "./topology.ts";
 
@@ -43,6 +36,11 @@ export interface UnitParts {
   readonly addressing: ApicAddressing;
   /** It remaps DMA. */
   readonly translates: boolean;
+  readonly mode: TableMode;
+  /** log2 of the pages of its page request queue. */
+  readonly pageRequestOrder: number;
+  /** Finds the answer to page requests of its devices. */
+  readonly answerPageRequests: (unit: UnitDriver, group: CompleteGroup) => PageResponse;
   /** Entries of its interrupt remapping table; 0: it remaps no interrupts. */
   readonly interruptEntries: number;
   /** What to do with tables that another driver has left in use. */
@@ -65,6 +63,8 @@ export class UnitDriver {
   readonly interrupts: InterruptTable | null;
   /** Null: it remaps no DMA. */
   readonly devices: DeviceTable | null;
+  /** Null: it takes none, or not in this mode. */
+  readonly pageRequests: PageRequestQueue | null;
 
   readonly #parts: UnitParts;
   readonly #command: GlobalCommand;
@@ -75,22 +75,26 @@ export class UnitDriver {
   constructor(parts: UnitParts) {
     const { description, registers, memory, pages, polling, interruptEntries } = parts;
     const { name } = description;
+    const { capabilities } = registers;
     this.#parts = parts;
     this.name = name;
     this.description = description;
-    this.capabilities = registers.capabilities;
-    this.domainIds = new DomainIds(registers.capabilities, name);
+    this.capabilities = capabilities;
+    this.domainIds = new DomainIds(capabilities, name);
     this.faults = new FaultHandler(registers, name);
     const command = new GlobalCommand(registers, polling, name);
     this.#command = command;
     this.queue =
-      registers.capabilities.QI === 0
+      capabilities.QI === 0
         ? null
         : new InvalidationQueue({ registers, command, memory, pages, polling, unit: name });
     this.#invalidator = this.queue ?? new InvalidationRegisters(registers, polling, name);
     this.interrupts =
       interruptEntries === 0 ? null : new InterruptTable(memory, pages, interruptEntries, name);
-    this.devices = parts.translates ? new LegacyRootTable(memory, pages) : null;
+    const Table = parts.mode === "legacy" ? LegacyRootTable : ScalableRootTable;
+    this.devices = parts.translates ? new Table(memory, pages, capabilities) : null;
+    this.pageRequests =
+      this.devices === null || parts.mode === "legacy" ? null : this.#createPageRequestQueue();
   }
 
   // Start
@@ -139,30 +143,26 @@ export class UnitDriver {
       if (!takesOver || !adoptDevices(registers, devices, domainIds)) this.#command.clear("TE");
     }
     if (devices === null) return;
-    registers.write(RTADDR, { RTA: devices.root, TTM: TranslationTableMode.LEGACY });
+    registers.write(RTADDR, { RTA: devices.root, TTM: devices.mode });
     this.#command.set("SRTP");
     if (capabilities.ESRTPS !== 0) return;
-    this.invalidate([
-      { cache: "context", granularity: "global" },
-      { cache: "iotlb", granularity: "global" },
-    ]);
+    const requests: InvalidationRequest[] = [{ cache: "context", granularity: "global" }];
+    if (this.#parts.mode === "scalable") requests.push({ cache: "pasid", granularity: "global" });
+    this.invalidate([...requests, { cache: "iotlb", granularity: "global" }]);
+  }
+
+  /** Gives the page request queue to the unit, and says where its interrupt goes, if anywhere. */
+  enablePageRequests(target: InterruptTarget | null): void {
+    const { registers, addressing } = this.#parts;
+    if (this.pageRequests === null) return;
+    if (target !== null) enableEvent(registers, PAGE_REQUEST_EVENT, addressing, target);
+    this.pageRequests.enable();
   }
 
   /** Says where the unit's fault interrupt goes, and lets it out (VT-d 7.3). */
   enableFaultEvent(target: InterruptTarget): void {
     const { registers, addressing } = this.#parts;
-    const { DST, DM } = destinationOf(addressing, target);
-    const [data, address, upper] = encode(EVENT_MESSAGE, {
-      FEE: 0xfee,
-      DST: DST & 0xff,
-      DST_HIGH: DST >>> 8,
-      DM,
-      V: target.vector,
-    });
-    registers.writeWord(Offset.FEDATA, data!);
-    registers.writeWord(Offset.FEADDR, address!);
-    registers.writeWord(Offset.FEUADDR, upper!);
-    registers.write(FECTL, { IM: 0 });
+    enableEvent(registers, FAULT_EVENT, addressing, target);
   }
 
   /** From now on devices reach what their domains map, and nothing else. */
@@ -175,6 +175,7 @@ export class UnitDriver {
   /** Switches everything off, in the opposite order. */
   stop(): void {
     this.#parts.registers.write(FECTL, { IM: 1 });
+    if (this.pageRequests !== null) this.#parts.registers.write(PECTL, { IM: 1 });
     if (this.devices !== null) this.#command.clear("TE");
     if (this.interrupts !== null) this.#disableInterrupts();
     if (this.queue !== null) this.#stopQueue();
@@ -183,29 +184,30 @@ export class UnitDriver {
 
   // While it runs
 
-  /** Gives a device a domain; it must have none (see {@link unbind}). */
-  bind(sourceId: number, binding: DeviceBinding): void {
-    this.devices!.bind(sourceId, binding);
-    this.queue?.expectAnswers(sourceId);
-    if (this.capabilities.CM === 0) {
-      this.flushWriteBuffer();
-      return;
-    }
-    // an absent entry is cached under domain-id 0 (VT-d 6.1)
-    this.invalidate([
-      { cache: "context", granularity: "device", domainId: 0, sourceId },
-      { cache: "iotlb", granularity: "domain", domainId: binding.domainId },
-    ]);
+  /**
+   * Makes the entry for requests of a device, without PASID (null) or with this one; it must have
+   * none (see {@link unbind}).
+   */
+  bind(device: DeviceSetup, pasid: number | null, binding: DeviceBinding): void {
+    const requests = this.devices!.bind(device, pasid, binding);
+    this.queue?.expectAnswers(device.sourceId);
+    if (this.capabilities.CM === 0) this.flushWriteBuffer();
+    else this.invalidate(requests);
   }
 
-  /** Takes away what entry a device has, from this driver or another: on return it is blocked. */
-  unbind(sourceId: number): void {
-    const domainId = this.devices!.unbind(sourceId);
-    if (domainId === null) return;
-    this.invalidate([
-      { cache: "context", granularity: "device", domainId, sourceId },
-      { cache: "iotlb", granularity: "domain", domainId },
-    ]);
+  /**
+   * Takes such an entry away, if there is one, of this driver or another: on return these requests
+   * are blocked, nothing of them is cached, and no page request of theirs waits. `silent`: what still
+   * comes is not recorded, until the entry is taken away again.
+   */
+  unbind(device: DeviceSetup, pasid: number | null, silent = false): void {
+    const retired: number[] = [];
+    const requests = this.devices!.unbind(device, pasid, { silent, retired });
+    if (requests.length > 0) {
+      this.invalidate(requests);
+      if (device.pageRequests) this.#drainPageRequests(device, pasid, requests);
+    }
+    for (const address of retired) this.#parts.pages.free(address);
   }
 
   /** On return the unit has forgotten all of this. */
@@ -220,7 +222,13 @@ export class UnitDriver {
 
   /** Where its tables and its queue lie. */
   get layout(): string {
-    const places = [this.devices?.root, this.interrupts?.address, ...(this.queue?.places ?? [])];
+    const { devices, interrupts, queue, pageRequests } = this;
+    const places = [
+      ...(devices?.places ?? []),
+      interrupts?.address,
+      ...(queue?.places ?? []),
+      pageRequests?.place,
+    ];
     return `${this.name} ${places.map((place) => hex(place ?? 0)).join(" ")}`;
   }
 
@@ -231,17 +239,37 @@ export class UnitDriver {
       domainIds: this.domainIds.save(),
       interrupts: this.interrupts?.save() ?? null,
       queue: this.queue?.save() ?? null,
+      pageRequests: this.pageRequests?.save() ?? null,
       faults: { ...this.faults.counters },
     };
   }
 
   /** Called by the driver. */
-  restore({ running, domainIds, interrupts, queue, faults }: UnitState): void {
+  restore({ running, domainIds, interrupts, queue, pageRequests, faults }: UnitState): void {
     this.#running = running;
     this.domainIds.restore(domainIds);
     if (interrupts !== null) this.interrupts?.restore(interrupts);
     if (queue !== null) this.queue?.restore(queue);
+    if (pageRequests !== null) this.pageRequests?.restore(pageRequests);
     Object.assign(this.faults.counters, faults);
+  }
+
+  #createPageRequestQueue(): PageRequestQueue | null {
+    const { registers, memory, pages, pageRequestOrder: order, answerPageRequests } = this.#parts;
+    const { queue } = this;
+    if (this.capabilities.PRS === 0 || queue === null) return null;
+    const answer = (group: CompleteGroup): PageResponse => answerPageRequests(this, group);
+    return new PageRequestQueue({ registers, memory, pages, queue, order, answer });
+  }
+
+  #drainPageRequests(
+    { sourceId }: DeviceSetup,
+    pasid: number | null,
+    requests: readonly InvalidationRequest[],
+  ): void {
+    if (!this.#running) return;
+    const caches = requests.filter(({ cache }) => cache !== "context" && cache !== "pasid");
+    this.pageRequests?.drain(sourceId, pasid, caches);
   }
 
   /** Lets a queue with nobody behind it come to its end, if it can, and switches it off. */

@@ -306,7 +306,12 @@ describe("widths", () => {
   ] as const)("a unit with %j: %i bits of address, %i levels", (addressWidths, width, levels) => {
     const machine = new Machine({ units: [{ profile: { addressWidths } }] });
     const domain = machine.start().attach(NIC);
-    expect(domain.format).toEqual({ levels, addressWidth: width, pageLevels: [1, 2, 3] });
+    expect(domain.format).toEqual({
+      stage: "second",
+      levels,
+      addressWidth: width,
+      pageLevels: [1, 2, 3],
+    });
     const iova = domain.map(BUFFERS, 4096);
     expect(machine.dma(NIC.sourceId, iova)).toBe(BUFFERS);
   });

@@ -267,7 +267,12 @@ describe("several units", () => {
     const driver = machine.start();
     driver.attach({ sourceId: 0x20 }); // an id under the second unit only
     const domain = driver.createDomain();
-    expect(domain.format).toEqual({ levels: 3, addressWidth: 39, pageLevels: [1, 2] });
+    expect(domain.format).toEqual({
+      stage: "second",
+      levels: 3,
+      addressWidth: 39,
+      pageLevels: [1, 2],
+    });
     driver.attach(NIC, { domain });
     driver.attach(DISK, { domain });
     const iova = domain.map(GIB, GIB);

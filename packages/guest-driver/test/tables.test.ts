@@ -1,9 +1,10 @@
 import { Access } from "@viommu/plugin";
 import { createMemory } from "@viommu/memory";
+import { createProfile } from "@viommu/vtd";
 import { describe, expect, it } from "vitest";
 import { PageAllocator } from "../src/page-allocator.ts";
+import { PagingTable } from "../src/paging-table.ts";
 import { LegacyRootTable } from "../src/root-table.ts";
-import { SecondStageTable } from "../src/second-stage-table.ts";
 import { TableMemory } from "../src/table-memory.ts";
 import { thrown } from "./support/code.ts";
 import { GIB, MIB } from "./support/machine.ts";
@@ -18,32 +19,47 @@ function bench() {
   return { memory, tables, pages, qword };
 }
 
+/** SAGAW 0110b: 39 and 48 bits. */
+const CAPABILITIES = createProfile().capabilities;
+const DEVICE = {
+  sourceId: 0x0210,
+  deviceTlb: false,
+  pageRequests: false,
+  pasidBits: 0,
+  physicalFunction: 0x0210,
+  pendingInvalidations: 32,
+};
+
 describe("root and context entries (VT-d 9.1, 9.3), literally", () => {
-  const binding = { domainId: 5, addressWidth: 2, table: 0x1234_5000, deviceTlb: false };
+  const entry = { domainId: 5, levels: 4, deviceTlb: false };
 
   it.each([
-    ["translated", binding, [0x1234_5001n, 0x502n]],
-    ["with a device-TLB", { ...binding, deviceTlb: true }, [0x1234_5005n, 0x502n]],
-    ["39 bits", { ...binding, domainId: 0x1234, addressWidth: 1 }, [0x1234_5001n, 0x12_3401n]],
-    ["pass-through", { ...binding, domainId: 1, table: null }, [0x9n, 0x102n]],
-  ])("%s", (_name, given, words) => {
+    ["translated", entry, [0x1234_5001n, 0x502n]],
+    ["with a device-TLB", { ...entry, deviceTlb: true }, [0x1234_5005n, 0x502n]],
+    ["39 bits", { ...entry, domainId: 0x1234, levels: 3 }, [0x1234_5001n, 0x12_3401n]],
+    ["pass-through", { ...entry, domainId: 1, levels: 0 }, [0x9n, 0x102n]],
+  ])("%s", (_name, { domainId, levels, deviceTlb }, words) => {
     const { tables, pages, qword } = bench();
-    const table = new LegacyRootTable(tables, pages);
-    table.bind(0x0210, given);
+    const table = new LegacyRootTable(tables, pages, CAPABILITIES);
+    const device = { ...DEVICE, deviceTlb };
+    const secondStage = levels === 0 ? null : { root: 0x1234_5000, levels };
+    table.bind(device, null, { domainId, firstStage: null, secondStage });
     const contexts = BASE + 0x1000;
     expect([qword(table.root + 32), qword(table.root + 40)]).toEqual([BigInt(contexts) | 1n, 0n]);
     expect([qword(contexts + 0x100), qword(contexts + 0x108)]).toEqual(words);
-    expect(table.unbind(0x0210)).toBe(given.domainId);
+    const [context, iotlb] = table.unbind(device);
+    expect(context).toMatchObject({ cache: "context", domainId, sourceId: 0x0210 });
+    expect(iotlb).toMatchObject({ cache: "iotlb", granularity: "domain", domainId });
     expect([qword(contexts + 0x100), qword(contexts + 0x108)]).toEqual([0n, 0n]);
-    expect(table.unbind(0x0210)).toBe(null);
+    expect(table.unbind(device)).toEqual([]);
   });
 });
 
 describe("second-stage entries (VT-d 9.8), literally", () => {
   const create = (pageLevels: number[]) => {
     const parts = bench();
-    const format = { levels: 4, addressWidth: 48, pageLevels };
-    return { ...parts, table: new SecondStageTable(parts.tables, parts.pages, format) };
+    const format = { stage: "second", levels: 4, addressWidth: 48, pageLevels } as const;
+    return { ...parts, table: new PagingTable(parts.tables, parts.pages, format) };
   };
   const READ_WRITE = Access.READ | Access.WRITE;
 

@@ -1,68 +1,60 @@
-import { Access } from "@viommu/plugin";
 import type { DomainFormat } from "./domain-format.ts";
 import type { PageAllocator } from "./page-allocator.ts";
+import { PAGING_ENTRIES } from "./paging-entries.ts";
+import type { PagingEntries } from "./paging-entries.ts";
 import { PAGE_SIZE } from "./table-memory.ts";
 import type { TableMemory } from "./table-memory.ts";
 
-/**
- * A table from I/O virtual to guest-physical pages. Page numbers, not addresses. Tables that drop out
- * are put on the list `retired`: they may be freed when the units have forgotten them. First-stage
- * tables have another form of it.
- */
-export interface PagingTable {
-  /** Address of the topmost table. */
-  readonly root: number;
-  /** Maps `count` pages from `from` on to those from `to` on. `access`: READ, WRITE or both. */
-  map(from: number, to: number, count: number, access: number, retired: number[]): void;
-  /** Removes what was mapped there, by exactly such calls of {@link map}. */
-  unmap(from: number, count: number, retired: number[]): void;
-  /** All tables, the topmost one too; the object is of no use afterwards. */
-  retire(): number[];
-}
-
-// Second-stage entries (VT-d 9.8)
-const READ = 1 << 0;
-const WRITE = 1 << 1;
+/** PS: the entry of a level above the lowest maps a page; at the same place in both stages. */
 const PAGE = 1 << 7;
-const PRESENT = READ | WRITE;
-
 const ENTRIES = 512;
 
 /** Pages that an entry of a level stands for. */
 const span = (level: number): number => 512 ** (level - 1);
 
-/** A second-stage table in legacy mode, with pages of 4 KiB, 2 MiB and 1 GiB (VT-d 9.8). */
-export class SecondStageTable implements PagingTable {
+/**
+ * A first-stage or second-stage table from I/O virtual to guest-physical pages, of 4 KiB, 2 MiB and
+ * 1 GiB (VT-d 9.7, 9.8). Page numbers, not addresses. Tables that drop out are put on the list
+ * `retired`: they may be freed when the units have forgotten them.
+ */
+export class PagingTable {
+  /** Address of the topmost table. */
   readonly root: number;
   readonly #memory: TableMemory;
   readonly #pages: PageAllocator;
   readonly #format: DomainFormat;
+  readonly #entries: PagingEntries;
   readonly #words = new Int32Array(2);
 
   constructor(memory: TableMemory, pages: PageAllocator, format: DomainFormat) {
     this.#memory = memory;
     this.#pages = pages;
     this.#format = format;
+    this.#entries = PAGING_ENTRIES[format.stage];
     this.root = pages.allocate();
   }
 
+  /** Maps `count` pages from `from` on to those from `to` on. `access`: READ, WRITE or both. */
   map(from: number, to: number, count: number, access: number, retired: number[]): void {
-    const rights =
-      ((access & Access.READ) !== 0 ? READ : 0) | ((access & Access.WRITE) !== 0 ? WRITE : 0);
+    const flags = this.#entries.leaf(access);
     for (let done = 0; done < count;) {
       const level = this.#largestLevel(from + done, to + done, count - done);
       const address = this.#entryAddress(from + done, level);
       this.#retireLeftover(address, level, retired);
-      this.#writeEntry(address, to + done, level > 1 ? rights | PAGE : rights);
+      this.#writeEntry(address, to + done, level > 1 ? flags | PAGE : flags);
       done += span(level);
     }
   }
 
-  /** Tables whose range is unmapped as a whole are retired, others stay for the next mapping. */
+  /**
+   * Removes what was mapped there, by exactly such calls of {@link map}. Tables whose range is
+   * unmapped as a whole are retired, others stay for the next mapping.
+   */
   unmap(from: number, count: number, retired: number[]): void {
     this.#clear(this.root, this.#format.levels, 0, { first: from, end: from + count }, retired);
   }
 
+  /** All tables, the topmost one too; the object is of no use afterwards. */
   retire(): number[] {
     const retired: number[] = [];
     this.#retireTable(this.root, this.#format.levels, retired);
@@ -86,7 +78,7 @@ export class SecondStageTable implements PagingTable {
       if (at === level) return address;
       const next = this.#next(address, at);
       table = next ?? this.#pages.allocate();
-      if (next === null) this.#writeEntry(address, table / PAGE_SIZE, READ | WRITE);
+      if (next === null) this.#writeEntry(address, table / PAGE_SIZE, this.#entries.table);
     }
   }
 
@@ -135,7 +127,7 @@ export class SecondStageTable implements PagingTable {
   #next(address: number, level: number): number | null {
     const words = this.#memory.read(address, this.#words);
     const low = words[0]!;
-    if (level === 1 || (low & PRESENT) === 0 || (low & PAGE) !== 0) return null;
+    if (level === 1 || (low & this.#entries.present) === 0 || (low & PAGE) !== 0) return null;
     return (words[1]! & 0xf_ffff) * 2 ** 32 + ((low & ~(PAGE_SIZE - 1)) >>> 0);
   }
 
