@@ -1,6 +1,7 @@
 import { InterruptRemappingEngine } from "@viommu/interrupt-remapping";
 import { createHookTable } from "@viommu/plugin";
 import type {
+  DmaRequest,
   HookTable,
   MmioRegion,
   PageRequest,
@@ -201,6 +202,14 @@ export class VtdUnit implements MmioRegion, PendingWork, Snapshottable {
   pageRequest(request: PageRequest): number {
     const enabled = this.profile.capabilities.PRS !== 0 && this.#command.translationEnabled;
     return this.#pageRequests.accept(request, enabled);
+  }
+
+  /**
+   * A request of a physical device was blocked below this unit, for the guest's reasons: recorded as
+   * if the unit had blocked it.
+   */
+  recordDmaFault(reason: number, request: DmaRequest): void {
+    this.#faultLog.dmaFault(reason, request);
   }
 
   /** A device has completed a device-TLB invalidation that was "pending". */
