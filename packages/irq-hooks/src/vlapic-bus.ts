@@ -67,7 +67,7 @@ export class LapicBus implements InterruptSink, Snapshottable {
     this.#extended = options.extendedDestinationId ?? false;
     this.#onInterrupt = options.onInterrupt ?? null;
     const shape = `${options.vcpus} local APICs with the ids ${fingerprint(this.#ids)}`;
-    this.#header = { id: this.snapshotId, version: 1, shape };
+    this.#header = { id: this.snapshotId, version: 2, shape };
   }
 
   apicId(vcpu: number): number {
@@ -183,7 +183,16 @@ export class LapicBus implements InterruptSink, Snapshottable {
   }
 
   save(): Uint8Array {
-    return encodeRecord(this.#header, this.lapics.words);
+    const { words, accepted, merged } = this.lapics;
+    const { messages, unclaimed, ignored } = this.counters;
+    const payload = new Int32Array(this.#payloadWords);
+    payload.set(words);
+    payload.set(accepted, words.length);
+    payload.set(merged, words.length + this.vcpus);
+    [messages, unclaimed, ignored].forEach((count, i) => {
+      payload.set([count, count / 2 ** 32], words.length + 2 * this.vcpus + 2 * i);
+    });
+    return encodeRecord(this.#header, payload);
   }
 
   check(record: Uint8Array): void {
@@ -191,12 +200,37 @@ export class LapicBus implements InterruptSink, Snapshottable {
   }
 
   restore(record: Uint8Array): void {
-    this.lapics.load(this.#payload(record));
+    const payload = this.#payload(record);
+    const { words } = this.lapics;
+    const counts = new Uint32Array(payload.buffer, 4 * words.length);
+    const counter = (i: number): number => {
+      const at = 2 * this.vcpus + 2 * i;
+      return counts[at + 1]! * 2 ** 32 + counts[at]!;
+    };
+    this.lapics.load(payload.subarray(0, words.length));
+    this.lapics.accepted.set(counts.subarray(0, this.vcpus));
+    this.lapics.merged.set(counts.subarray(this.vcpus, 2 * this.vcpus));
+    this.counters.messages = counter(0);
+    this.counters.unclaimed = counter(1);
+    this.counters.ignored = counter(2);
     this.#destinations.rebuild();
   }
 
+  /** Registers, interrupts taken and merged of each vLAPIC, and the counters, two words each. */
+  get #payloadWords(): number {
+    return this.lapics.words.length + 2 * this.vcpus + 6;
+  }
+
+  /** Version 1 had the registers only: interrupts that were merged before the move were forgotten. */
   #payload(record: Uint8Array): Int32Array {
-    return payloadOf(this.#header, record, this.lapics.words.length);
+    const words = this.#payloadWords;
+    const upgrades = {
+      1: (registers: Int32Array): Int32Array =>
+        registers.length === this.lapics.words.length
+          ? Int32Array.from({ length: words }, (_, i) => registers[i] ?? 0)
+          : registers, // its length is refused
+    };
+    return payloadOf(this.#header, record, words, upgrades);
   }
 
   #post(count: number, redirect: boolean, mode: number, vector: number, level: boolean): void {

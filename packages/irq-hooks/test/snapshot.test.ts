@@ -21,6 +21,36 @@ describe("records of the local APICs", () => {
     expect(takers(other)).toEqual([1, 0, 1]);
   });
 
+  it("bring back what was counted, so that no merged interrupt is forgotten", () => {
+    const { bus } = enabledMachine({ vcpus: 2 });
+    bus.deliver(0, 0xfee0_1000, 0x31);
+    bus.deliver(0, 0xfee0_1000, 0x31);
+    bus.deliver(0, 0xfee0_9000, 0x31);
+    bus.deliver(0, 0x1000, 0x31);
+    bus.counters.messages += 2 ** 40;
+    const other = enabledMachine({ vcpus: 2 }).bus;
+    other.restore(bus.save());
+    expect(other.counters).toEqual({ messages: 2 ** 40 + 4, unclaimed: 1, ignored: 1 });
+    expect([...other.lapics.accepted]).toEqual([0, 2]);
+    expect([...other.lapics.merged]).toEqual([0, 1]);
+  });
+
+  it("are read in version 1, which had registers only", () => {
+    const { bus } = enabledMachine({ vcpus: 2 });
+    bus.deliver(0, 0xfee0_1000, 0x31);
+    const ids = /with the ids [0-9a-f]+/.exec(
+      Buffer.from(bus.save()).toString().replaceAll("\0", ""),
+    )![0];
+    const header = { id: "lapic-bus", version: 1, shape: `2 local APICs ${ids}` };
+    const other = enabledMachine({ vcpus: 2 }).bus;
+    other.restore(encodeRecord(header, bus.lapics.words));
+    expect(other.pending(1)).toBe(0x31);
+    expect([...other.lapics.accepted]).toEqual([0, 0]);
+    expect(() => {
+      other.restore(encodeRecord(header, bus.lapics.words.subarray(1)));
+    }).toThrow(/the record holds 127 words instead of 138/);
+  });
+
   it("are refused by a machine with other vCPUs or ids, whose state stays", () => {
     const record = new LapicBus({ vcpus: 2 }).save();
     const code = "ERR_VIOMMU_SNAPSHOT";

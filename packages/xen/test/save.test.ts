@@ -92,6 +92,13 @@ describe("a machine in the middle of everything", () => {
   it("is the same to the last byte when it is saved again", () => {
     const save = busyMachine().save();
     expect(Buffer.compare(restored(save).save(), save)).toBe(0);
-    expect(Buffer.compare(restored(EARLIER).save(), save)).toBe(0);
+    // which did not count interrupts that were merged (version 1 of the local APICs)
+    const earlier = restored(EARLIER);
+    expect([...earlier.lapics.lapics.merged]).toEqual([0, 0, 0, 0]);
+    const { lapics, counters } = restored(save).lapics;
+    earlier.lapics.lapics.accepted.set(lapics.accepted);
+    earlier.lapics.lapics.merged.set(lapics.merged);
+    Object.assign(earlier.lapics.counters, counters);
+    expect(Buffer.compare(earlier.save(), save)).toBe(0);
   });
 });
