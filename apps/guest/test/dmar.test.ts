@@ -108,7 +108,9 @@ OK: no problem
       );
       const { code, err } = await command("dmar", "--config", file);
       expect(code).toBe(2);
-      expect(err).toMatch(/ERR_VIOMMU_CONFIG_RULE: .*no remapping unit, and so no DMAR table; add units/);
+      expect(err).toMatch(
+        /ERR_VIOMMU_CONFIG_RULE: .*no remapping unit, and so no DMAR table; add units/,
+      );
     });
   });
 

@@ -11,7 +11,7 @@ export interface XlOrigin extends XlPosition {
 }
 
 /** A setting that makes no part of the machine. */
-export interface XlNotice extends XlPosition {
+interface XlNotice extends XlPosition {
   readonly key: string;
   readonly text: string;
 }

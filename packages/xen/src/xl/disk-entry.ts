@@ -134,8 +134,10 @@ class DiskEntry {
     else if (key === "backendtype") this.#backendtype = choose(BACKEND_TYPES);
     else if (key === "specification") {
       this.#specification = choose(["xen", "virtio"] as const) ?? "xen";
-    } else if (TEXTS.test(key)) this.#options[key] = value;
-    else {
+    } else if (TEXTS.test(key)) {
+      if ((this.#options[key] ?? "") !== "") this.#twice(key, at);
+      this.#options[key] = value;
+    } else {
       this.#refuse(
         at,
         `"disk" has no key ${quoted(key)}`,

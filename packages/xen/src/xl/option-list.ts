@@ -43,7 +43,12 @@ const FLAGS: Readonly<Record<string, boolean>> = {
 export function optionFlag(option: XlOption, reader: SettingReader): boolean {
   const value = Object.hasOwn(FLAGS, option.value) ? FLAGS[option.value] : undefined;
   if (value !== undefined) return value;
-  const subject = `${quoted(option.key ?? "")} is ${quoted(option.value)}`;
-  reader.refuse(option.valueAt, subject, "give 1 or 0, true or false");
+  refuseValue(option, "give 1 or 0, true or false", reader);
   return false;
+}
+
+/** Refuses the value of a key, at its place. */
+export function refuseValue(option: XlOption, remedy: string, reader: SettingReader): void {
+  const subject = `${quoted(option.key ?? "")} is ${quoted(option.value)}`;
+  reader.refuse(option.valueAt, subject, remedy);
 }

@@ -1,5 +1,5 @@
 import { quoted } from "./error.ts";
-import { optionFlag, optionsOf } from "./option-list.ts";
+import { optionFlag, optionsOf, refuseValue } from "./option-list.ts";
 import type { XlOption } from "./option-list.ts";
 import type { SettingReader } from "./setting-reader.ts";
 import type { XlAtom, XlPosition } from "./value.ts";
@@ -130,8 +130,4 @@ function readAddress(draft: Draft, option: XlOption, reader: SettingReader): voi
 function slotOf(text: string): number | null {
   const slot = /^[0-9a-f]{1,2}$/i.test(text) ? Number.parseInt(text, 16) : Number.NaN;
   return slot <= LAST_DEVICE ? slot : null;
-}
-
-function refuseValue(option: XlOption, remedy: string, reader: SettingReader): void {
-  reader.refuse(option.valueAt, `${quoted(option.key!)} is ${quoted(option.value)}`, remedy);
 }

@@ -1,12 +1,12 @@
 import { quoted } from "./error.ts";
-import { optionFlag, optionsOf } from "./option-list.ts";
+import { optionFlag, optionsOf, refuseValue } from "./option-list.ts";
 import type { XlOption } from "./option-list.ts";
 import { xlNumber } from "./setting-reader.ts";
 import type { SettingReader } from "./setting-reader.ts";
 import type { XlAtom, XlPosition } from "./value.ts";
 
 /** Where the registers are unless the entry says it, as in the Xen series. */
-export const XL_VIOMMU_BASE = 0xfed9_0000;
+const DEFAULT_BASE = 0xfed9_0000;
 
 /** An entry of `viommu`: a remapping unit for the whole guest. */
 export interface XlViommu extends XlPosition {
@@ -90,7 +90,7 @@ function readEntry(entry: XlAtom, reader: SettingReader): XlViommu {
     eim: null,
     cachingMode: false,
     addressWidth: null,
-    base: XL_VIOMMU_BASE,
+    base: DEFAULT_BASE,
   };
   for (const option of options) readOption(draft, option, reader);
   const { intremap, dmaremap, eim, cachingMode, addressWidth, base } = draft;
@@ -120,8 +120,4 @@ function readOption(draft: Draft, option: XlOption, reader: SettingReader): void
     const remedy = `use ${Object.keys(OPTIONS).join("=, ")}=`;
     reader.refuse(option, `"viommu" has no key ${quoted(key ?? value)}`, remedy);
   }
-}
-
-function refuseValue(option: XlOption, remedy: string, reader: SettingReader): void {
-  reader.refuse(option.valueAt, `${quoted(option.key!)} is ${quoted(option.value)}`, remedy);
 }
