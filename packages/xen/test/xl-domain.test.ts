@@ -149,7 +149,7 @@ describe("disk and vif", () => {
     ["disk=['/a,,hda:floppy']", '1:16 "disk" has the type "floppy"'],
     ["disk=['/a,raw,hda,size=1']", '1:19 "disk" has no key "size"'],
     ["disk=['/a,raw,hda,vdev=hdb']", '1:19 "disk" has a second vdev'],
-    ["disk=['/a,,hda,script=s,script=t']", '1:26 "disk" has a second script'],
+    ["disk=['/a,,hda,script=s,script=t']", '1:25 "disk" has a second script'],
     ["disk=['http://x,hda']", '1:8 "disk" has a prefix "http:"'],
     ["disk=['/a,raw,hda,backendtype=x']", '1:31 "backendtype" is "x"'],
     ["vif=['mac=1:2']", '1:11 "mac" is "1:2"'],

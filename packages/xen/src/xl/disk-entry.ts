@@ -135,7 +135,7 @@ class DiskEntry {
     else if (key === "specification") {
       this.#specification = choose(["xen", "virtio"] as const) ?? "xen";
     } else if (TEXTS.test(key)) {
-      if ((this.#options[key] ?? "") !== "") this.#twice(key, at);
+      if (key !== "grant_usage" && (this.#options[key] ?? "") !== "") this.#twice(key, at);
       this.#options[key] = value;
     } else {
       this.#refuse(
