@@ -32,13 +32,17 @@ export interface UnitHost {
 /** Where the frames for tables begin. */
 export const TABLE_FRAMES = 0x2000;
 
+export function hostMemory(): ChunkedMemory {
+  return createMemory({ regions: [{ base: 0, size: 0x400_0000 }] });
+}
+
 export function unitHost(
   profile: ProfileOptions = FULL,
   options: Partial<PhysicalUnitOptions> & { readonly tableFrames?: number } = {},
 ): UnitHost {
-  const memory = createMemory({ regions: [{ base: 0, size: 0x400_0000 }] });
+  const memory = hostMemory();
   const frames = new FrameAllocator({
-    memory,
+    memory: options.memory ?? memory,
     firstFrame: TABLE_FRAMES,
     frames: options.tableFrames ?? 0x2000,
   });
