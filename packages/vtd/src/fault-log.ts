@@ -1,5 +1,11 @@
-import { Access, NO_PASID } from "@viommu/plugin";
-import type { DmaRequest, HookTable, InterruptRequest, PageRequest } from "@viommu/plugin";
+import { Access, AddressType, NO_PASID } from "@viommu/plugin";
+import type {
+  DmaRequest,
+  FaultRecord,
+  HookTable,
+  InterruptRequest,
+  PageRequest,
+} from "@viommu/plugin";
 import type { Capabilities } from "@viommu/vtd-spec";
 import { FaultRecordEncoder, RECORD_FAULT } from "./fault-record.ts";
 import { FaultStatusBit } from "./fault-status.ts";
@@ -45,43 +51,18 @@ export class FaultLog {
       this.#encoder.dma(reason, request);
       this.#record();
     }
-    const notify = this.#parts.hooks.fault;
-    if (notify === null) return;
-    const { sourceId, pasid, access, addressType, hi, lo, suppressed } = request;
-    notify(this.#parts.unit, {
-      reason,
-      kind: "dma",
-      sourceId,
-      pasid,
-      access,
-      addressType,
-      hi,
-      lo,
-      index: -1,
-      suppressed,
-    });
+    this.#tell(reason, "dma", request, request.addressType);
   }
 
   /** An interrupt request was blocked; `index` is -1 where it named none. */
   interruptFault(reason: number, request: InterruptRequest, index: number): void {
-    if (!request.suppressed) {
-      this.#encoder.interrupt(reason, request.sourceId, index);
+    const { sourceId, suppressed } = request;
+    if (!suppressed) {
+      this.#encoder.interrupt(reason, sourceId, index);
       this.#record();
     }
-    const notify = this.#parts.hooks.fault;
-    if (notify === null) return;
-    notify(this.#parts.unit, {
-      reason,
-      kind: "interrupt",
-      sourceId: request.sourceId,
-      pasid: NO_PASID,
-      access: Access.WRITE,
-      addressType: 0,
-      hi: 0,
-      lo: 0,
-      index,
-      suppressed: request.suppressed,
-    });
+    const write = { sourceId, suppressed, pasid: NO_PASID, access: Access.WRITE, hi: 0, lo: 0 };
+    this.#tell(reason, "interrupt", write, AddressType.UNTRANSLATED, index);
   }
 
   /** A page request was refused. */
@@ -90,21 +71,7 @@ export class FaultLog {
       this.#encoder.pageRequest(reason, request);
       this.#record();
     }
-    const notify = this.#parts.hooks.fault;
-    if (notify === null) return;
-    const { sourceId, pasid, access, hi, lo } = request;
-    notify(this.#parts.unit, {
-      reason,
-      kind: "page-request",
-      sourceId,
-      pasid,
-      access,
-      addressType: 0,
-      hi,
-      lo,
-      index: -1,
-      suppressed,
-    });
+    this.#tell(reason, "page-request", { ...request, suppressed }, AddressType.UNTRANSLATED);
   }
 
   /** DMA and interrupt remapping are both off: recording begins again with record 0. */
@@ -119,7 +86,21 @@ export class FaultLog {
 
   /** Takes back the index of a snapshot. */
   set index(index: number) {
-    this.#index = index % this.#parts.count;
+    this.#index = (index >>> 0) % this.#parts.count;
+  }
+
+  #tell(
+    reason: number,
+    kind: FaultRecord["kind"],
+    request: Pick<FaultRecord, "sourceId" | "pasid" | "access" | "hi" | "lo" | "suppressed">,
+    addressType: number,
+    index = -1,
+  ): void {
+    const notify = this.#parts.hooks.fault;
+    if (notify === null) return;
+    const { sourceId, pasid, access, hi, lo, suppressed } = request;
+    const what = { reason, kind, sourceId, pasid, access, addressType, hi, lo, index, suppressed };
+    notify(this.#parts.unit, what);
   }
 
   #lastWord(index: number): number {

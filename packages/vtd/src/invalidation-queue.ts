@@ -58,6 +58,10 @@ export class InvalidationQueue implements PendingWork {
   readonly #descriptor = new Int32Array(8);
   /** Whether the unit has a mode with 256-bit descriptors. */
   readonly #canBeWide: boolean;
+  // the queue as `#canFetch` has found it: bytes, bytes of a descriptor, offset of the next one
+  #size = 4096;
+  #width = 16;
+  #head = 0;
   #enabled = false;
   /** The next descriptor waits until its device can take another invalidation. */
   #blocked = false;
@@ -132,24 +136,21 @@ export class InvalidationQueue implements PendingWork {
     const { file, status } = this.#parts;
     if (!this.#enabled || this.#blocked) return false;
     if (status.has(STOPPED)) return false;
-    return this.#head() !== file.get(IQT_OFFSET);
-  }
-
-  #head(): number {
-    const { file } = this.#parts;
     const iqa = file.get(IQA_OFFSET);
-    return file.get(IQH_OFFSET) & ((4096 << (iqa & QS)) - 1) & ((iqa & DW) === 0 ? -16 : -32);
+    this.#size = 4096 << (iqa & QS);
+    this.#width = (iqa & DW) === 0 ? 16 : 32;
+    this.#head = file.get(IQH_OFFSET) & (this.#size - 1) & -this.#width;
+    return this.#head !== file.get(IQT_OFFSET);
   }
 
-  /** Processes one descriptor; false when the queue stops at it. */
+  /** Processes the descriptor that `#canFetch` has found; false when the queue stops at it. */
   #next(): boolean {
     const { file, pointers, checker, executor, wait, status } = this.#parts;
     const words = this.#descriptor;
     const mode = pointers.mode;
-    const iqa = file.get(IQA_OFFSET);
-    const size = 4096 << (iqa & QS);
-    const width = (iqa & DW) === 0 ? 16 : 32;
-    const head = file.get(IQH_OFFSET) & (size - 1) & -width;
+    const size = this.#size;
+    const width = this.#width;
+    const head = this.#head;
     const error =
       this.#findSetupError(mode, width, size) ||
       this.#fetch(head, width >>> 2) ||
