@@ -10,6 +10,7 @@ const CHECKS = [
   ["workspace", "sherif"],
   ["build", "npm run --silent build"],
   ["packages", "npm run --silent packages:check"],
+  ["steady run", "node tools/check-steady.mjs"],
   ["consumer", "node tools/check-consumer.mjs"],
   ["release", "node tools/check-release.mjs"],
   ["API reference", "npm run --silent docs"],
