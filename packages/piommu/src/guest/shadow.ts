@@ -195,7 +195,10 @@ export class Shadow {
     else this.#ranges.push(range);
   }
 
-  /** Goes from the root to the table that maps the place under way, and through its entries. */
+  /**
+   * Goes from the root to the table that maps the place under way, and through its entries: a step,
+   * and one more for each page that is written or removed.
+   */
   #step(budget: number): number {
     const { reader, stage, tableLimit } = this.#parts;
     const range = this.#ranges[0]!;
@@ -207,29 +210,29 @@ export class Shadow {
       return 1;
     }
     let level = stage.levels;
-    for (let done = 0; ;) {
+    const start = range.at;
+    for (let steps = 1; ;) {
       const pages = ENTRIES ** (level - 1);
       const index = Math.floor(range.at / pages) % ENTRIES;
       const first = range.at - (range.at % pages);
       const kind = reader.read(table, index, level);
       const granted = rights & reader.flags;
       if (kind === EntryKind.TABLE && granted !== 0) {
-        if (done > 0) return done; // the next step goes down
+        if (range.at !== start) return steps; // the next step goes down
         table = reader.frame;
         rights = granted;
         level -= 1;
         continue;
       }
-      done += 1;
       if (kind === EntryKind.PAGE && granted !== 0) {
         const flags = granted | (reader.flags & MapFlag.SNOOP);
-        done += this.#page(range, first, reader.frame, 9 * (level - 1), flags, budget - done);
+        steps += this.#page(range, first, reader.frame, 9 * (level - 1), flags, budget - steps);
       } else {
-        done += this.#nothing(range, first + pages, budget - done);
+        steps += this.#nothing(range, first + pages, budget - steps);
       }
-      if (this.failed || done >= budget || range.at >= range.end) return done;
-      if (range.at % (pages * ENTRIES) === 0) return done; // the end of this table
-      if (range.at < first + pages) return done;
+      if (this.failed || steps >= budget || range.at >= range.end) return steps;
+      if (range.at % (pages * ENTRIES) === 0) return steps; // the end of this table
+      if (range.at < first + pages) return steps;
     }
   }
 
@@ -281,7 +284,7 @@ export class Shadow {
     }
     range.at += done;
     if (range.at >= dfn + pages) this.#partial = -1;
-    return projection.writes - before - 1;
+    return projection.writes - before;
   }
 
   /**

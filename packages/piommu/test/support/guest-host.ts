@@ -1,0 +1,155 @@
+import { createMemory } from "@viommu/memory";
+import type { ChunkedMemory } from "@viommu/memory";
+import { createHookTable } from "@viommu/plugin";
+import type { HookTable, PhysicalFault } from "@viommu/plugin";
+import { createProfile, createUnit } from "@viommu/vtd";
+import type { ProfileOptions, VtdUnit } from "@viommu/vtd";
+import {
+  createGuestIommu,
+  createPhysicalDevice,
+  createPhysicalUnit,
+  FrameAllocator,
+  P2m,
+} from "../../src/index.ts";
+import type {
+  GuestIommu,
+  GuestIommuOptions,
+  P2mOptions,
+  PhysicalDevice,
+  PhysicalUnit,
+  PhysicalUnitOptions,
+} from "../../src/index.ts";
+
+/** Guest frame g of the guest's memory is host frame g + OFFSET. */
+export const OFFSET = 0x1000;
+/** Frames of the guest's memory: 16 MiB. */
+export const GUEST_FRAMES = 0x1000;
+/** Where the host's tables begin. */
+export const HOST_TABLES = 0x2000;
+/** Source-ids: of the physical device, and of the same device in the guest. */
+export const DEVICE = 0x0300;
+export const VIRTUAL = 0x0010;
+
+/** Choices of a {@link guestHost}. */
+export interface GuestHostOptions {
+  readonly physical?: ProfileOptions;
+  readonly unit?: Partial<PhysicalUnitOptions>;
+  readonly profile?: ProfileOptions;
+  readonly driver?: Partial<GuestIommuOptions>;
+  readonly p2m?: P2mOptions;
+  readonly tableFrames?: number;
+  /** False: the device is not assigned. */
+  readonly assign?: boolean;
+}
+
+/** A host with one physical unit, and a guest with one virtual unit and a device behind both. */
+export interface GuestHost {
+  readonly host: ChunkedMemory;
+  readonly memory: ChunkedMemory;
+  readonly frames: FrameAllocator;
+  readonly physical: PhysicalUnit;
+  readonly unit: VtdUnit;
+  readonly hooks: HookTable;
+  readonly p2m: P2m;
+  readonly driver: GuestIommu;
+  readonly device: PhysicalDevice;
+  readonly hostFaults: PhysicalFault[];
+  readonly delivered: (readonly number[])[];
+}
+
+export function guestHost(options: GuestHostOptions = {}): GuestHost {
+  const buffer = new ArrayBuffer(0x400_0000);
+  const host = createMemory({ regions: [{ base: 0, size: buffer.byteLength, buffer }] });
+  const memory = createMemory({
+    regions: [{ base: 0, size: GUEST_FRAMES * 4096, buffer, bufferOffset: OFFSET * 4096 }],
+  });
+  const frames = new FrameAllocator({
+    memory: host,
+    firstFrame: HOST_TABLES,
+    frames: options.tableFrames ?? 0x2000,
+  });
+  const delivered: (readonly number[])[] = [];
+  const sink = { deliver: (...message: number[]) => void delivered.push(message) };
+  const { cap, ecap, hostAddressWidth } = createProfile(options.physical ?? {});
+  const physical = createPhysicalUnit({
+    name: "host",
+    memory: host,
+    frames,
+    cap,
+    ecap,
+    hostAddressWidth,
+    sink,
+    ...options.unit,
+  });
+  const hooks = createHookTable();
+  const unit = createUnit({
+    name: "guest",
+    base: 0xfed90000,
+    profile: createProfile({ cachingMode: true, ...options.profile }),
+    memory,
+    sink,
+    hooks,
+  });
+  const p2m = new P2m(options.p2m);
+  p2m.map(0, OFFSET, GUEST_FRAMES, "ram");
+  const hostFaults: PhysicalFault[] = [];
+  const driver = createGuestIommu({
+    name: "guest",
+    physical,
+    memory,
+    p2m,
+    units: [unit],
+    hostFault: (fault) => void hostFaults.push(fault),
+    ...options.driver,
+  });
+  hooks.invalidate = driver.hooks.invalidate;
+  hooks.modeChange = driver.hooks.modeChange;
+  physical.faultListener = (fault) => void driver.fault(fault);
+  if (options.assign !== false) {
+    driver.assign({ sourceId: DEVICE, virtualSourceId: VIRTUAL, unit });
+  }
+  const device = createPhysicalDevice(physical, DEVICE);
+  return {
+    host,
+    memory,
+    frames,
+    physical,
+    unit,
+    hooks,
+    p2m,
+    driver,
+    device,
+    hostFaults,
+    delivered,
+  };
+}
+
+/** The host frame that a read of page `dfn` by a device reaches; -1 where it is blocked. */
+export function reach(physical: PhysicalUnit, sourceId: number, dfn: number, access = 1): number {
+  const { dmaRemapper } = physical;
+  const request = {
+    ...emptyRequest(),
+    sourceId,
+    access,
+    hi: Math.floor(dfn / 2 ** 18),
+    lo: (dfn % 2 ** 18) * 4096,
+  };
+  if (dmaRemapper.translate(request) !== 0) return -1;
+  return request.outHi * 2 ** 18 + Math.floor(request.outLo / 4096);
+}
+
+function emptyRequest() {
+  return {
+    sourceId: 0,
+    pasid: -1,
+    addressType: 0,
+    access: 0,
+    hi: 0,
+    lo: 0,
+    outHi: 0,
+    outLo: 0,
+    pageShift: 12,
+    granted: 0,
+    suppressed: false,
+  };
+}

@@ -1,0 +1,193 @@
+import type { ChunkedMemory } from "@viommu/memory";
+import type { VtdUnit } from "@viommu/vtd";
+
+/** Bits of second-stage entries. */
+export const RW = 3n;
+export const SNP = 1n << 11n;
+const PS = 1n << 7n;
+
+const ROOT = 0x10;
+const QUEUE = 0x11;
+const STATUS = 0x12;
+const FIRST_TABLE = 0x20;
+
+/** A guest's driver in a few lines: tables by hand, and queued invalidation with wait descriptors. */
+export class GuestKernel {
+  readonly memory: ChunkedMemory;
+  readonly unit: VtdUnit;
+  readonly scalable: boolean;
+  #next = FIRST_TABLE;
+  #tail = 0;
+  #done = 0;
+
+  constructor(memory: ChunkedMemory, unit: VtdUnit, scalable = false) {
+    this.memory = memory;
+    this.unit = unit;
+    this.scalable = scalable;
+    this.#write64(0x90, BigInt(QUEUE * 4096) | (scalable ? 0x800n : 0n));
+    this.#command(1 << 26); // QIE
+    this.setRoot(ROOT);
+  }
+
+  /** A zeroed frame for a table. */
+  table(frames = 1): number {
+    const frame = this.#next;
+    this.#next += frames;
+    return frame;
+  }
+
+  setRoot(frame: number): void {
+    this.#write64(0x20, BigInt(frame * 4096) | (this.scalable ? 0x400n : 0n));
+    this.#command(1 << 30);
+  }
+
+  setTranslation(on: boolean): void {
+    if (on) this.#command(1 << 31);
+    else this.#command(0, 1 << 31);
+  }
+
+  get translation(): boolean {
+    return this.#status() < 0;
+  }
+
+  /** Legacy context entry: translation type 0 second stage, 2 pass-through; AW 2. */
+  setContext(sourceId: number, root: number, domainId: number, type = 0): void {
+    const at = this.#contextTable(sourceId) + (sourceId & 0xff) * 16;
+    this.memory.write64(at + 8, (BigInt(domainId) << 8n) | 2n);
+    this.memory.write64(at, BigInt(root * 4096) | BigInt(type << 2) | 1n);
+  }
+
+  clearContext(sourceId: number): void {
+    this.memory.write64(this.#contextTable(sourceId) + (sourceId & 0xff) * 16, 0n);
+  }
+
+  /** Scalable context entry; `flags` holds bits 6:2. */
+  setScalableContext(sourceId: number, directory: number, flags = 0, ridPasid = 0): void {
+    const rootEntry = ROOT * 4096 + (sourceId >>> 8) * 16 + (sourceId & 0x80 ? 8 : 0);
+    const at = this.#tableAt(rootEntry) + (sourceId & 0x7f) * 32;
+    this.memory.write64(at + 8, BigInt(ridPasid));
+    this.memory.write64(at, BigInt(directory * 4096) | BigInt(flags) | 1n);
+  }
+
+  /** PASID table entry, three words of 64 bits. */
+  setPasid(directory: number, pasid: number, words: readonly bigint[]): void {
+    const at = this.#tableAt(directory * 4096 + (pasid >>> 6) * 8) + (pasid & 63) * 64;
+    for (const [i, word] of [...words.entries()].reverse()) this.memory.write64(at + 8 * i, word);
+  }
+
+  /** Maps a page; `level` 1 to 3. */
+  map(root: number, dfn: number, gfn: number, level = 1, bits = RW): void {
+    const at = this.#entry(root, dfn, level);
+    this.memory.write64(at, (BigInt(gfn) * 4096n) | bits | (level > 1 ? PS : 0n));
+  }
+
+  unmap(root: number, dfn: number, level = 1): void {
+    this.memory.write64(this.#entry(root, dfn, level), 0n);
+  }
+
+  /** First-stage entry of 4 KiB: present, writable, user. */
+  mapFirst(root: number, page: number, frame: number, bits = 7n): void {
+    this.memory.write64(this.#entry(root, page, 1, 7n), (BigInt(frame) * 4096n) | bits);
+  }
+
+  contextGlobal(): boolean {
+    return this.submit([0x11n, 0n]);
+  }
+
+  contextDevice(sourceId: number, domainId: number): boolean {
+    return this.submit([0x31n | (BigInt(domainId) << 16n) | (BigInt(sourceId) << 32n), 0n]);
+  }
+
+  contextDomain(domainId: number): boolean {
+    return this.submit([0x21n | (BigInt(domainId) << 16n), 0n]);
+  }
+
+  iotlbGlobal(): boolean {
+    return this.submit([0x12n, 0n]);
+  }
+
+  iotlbDomain(domainId: number): boolean {
+    return this.submit([0x22n | (BigInt(domainId) << 16n), 0n]);
+  }
+
+  iotlbPages(domainId: number, dfn: number, order = 0): boolean {
+    return this.submit([0x32n | (BigInt(domainId) << 16n), (BigInt(dfn) << 12n) | BigInt(order)]);
+  }
+
+  /** Queues a descriptor and a wait behind it; true if the wait is over when this returns. */
+  submit(...descriptors: (readonly bigint[])[]): boolean {
+    for (const descriptor of descriptors) this.#queue(descriptor);
+    this.#done += 1;
+    this.#queue([0x25n | (BigInt(this.#done) << 32n), BigInt(STATUS * 4096)]);
+    this.unit.write(0x88, 8, this.#tail * (this.scalable ? 32 : 16), 0);
+    return this.complete;
+  }
+
+  /** Everything that was submitted is complete. */
+  get complete(): boolean {
+    return this.memory.read32(STATUS * 4096) === this.#done;
+  }
+
+  /** Reads and clears the fault records: source-id and reason of each. */
+  faults(): { sourceId: number; reason: number; page: number }[] {
+    const found: { sourceId: number; reason: number; page: number }[] = [];
+    const words = new Int32Array(2);
+    for (let i = 0; i < 8; i++) {
+      const at = 0x220 + 16 * i;
+      this.unit.read(at + 8, 8, words);
+      if (words[1]! >= 0) continue;
+      const sourceId = words[0]! & 0xffff;
+      const reason = words[1]! & 0xff;
+      this.unit.read(at, 8, words);
+      const page = (words[0]! >>> 12) + words[1]! * 2 ** 20;
+      found.push({ sourceId, reason, page });
+      this.unit.write(at + 12, 4, 1 << 31, 0);
+    }
+    return found;
+  }
+
+  #queue(words: readonly bigint[]): void {
+    const size = this.scalable ? 32 : 16;
+    const at = QUEUE * 4096 + this.#tail * size;
+    for (let i = 0; i < size / 8; i++) this.memory.write64(at + 8 * i, words[i] ?? 0n);
+    this.#tail = (this.#tail + 1) % (4096 / size);
+  }
+
+  #entry(root: number, dfn: number, level: number, bits = RW): number {
+    let table = root * 4096;
+    for (let at = 4; at > level; at--) {
+      table = this.#tableAt(table + (Math.floor(dfn / 512 ** (at - 1)) % 512) * 8, bits);
+    }
+    return table + (Math.floor(dfn / 512 ** (level - 1)) % 512) * 8;
+  }
+
+  #contextTable(sourceId: number): number {
+    return this.#tableAt(ROOT * 4096 + (sourceId >>> 8) * 16);
+  }
+
+  /** The table that an entry names; a new one where it names none. */
+  #tableAt(entry: number, bits = 1n): number {
+    const value = this.memory.read64(entry);
+    if ((value & 1n) !== 0n && (bits === 1n || (value & PS) === 0n)) {
+      return Number(value & 0xf_ffff_ffff_f000n);
+    }
+    const frame = this.table();
+    this.memory.write64(entry, BigInt(frame * 4096) | bits);
+    return frame * 4096;
+  }
+
+  #status(): number {
+    const words = new Int32Array(2);
+    this.unit.read(0x1c, 4, words);
+    return words[0]!;
+  }
+
+  #command(set: number, clear = 0): void {
+    const kept = this.#status() & ((1 << 31) | (1 << 26) | (1 << 25) | (1 << 23));
+    this.unit.write(0x18, 4, (kept | set) & ~clear, 0);
+  }
+
+  #write64(offset: number, value: bigint): void {
+    this.unit.write(offset, 8, Number(value & 0xffff_ffffn) | 0, Number(value >> 32n) | 0);
+  }
+}
