@@ -1,7 +1,15 @@
 import { buildDmar, buildMadt, layoutTables } from "@viommu/acpi";
 import type { Dmar, DmarStructure, Drhd, MadtEntry } from "@viommu/acpi";
 import { createMemory } from "@viommu/memory";
-import { Access, DmaRequest, hiFromNumber, InterruptRequest, loFromNumber } from "@viommu/plugin";
+import {
+  Access,
+  DmaRequest,
+  hiFromBigint,
+  hiFromNumber,
+  InterruptRequest,
+  loFromBigint,
+  loFromNumber,
+} from "@viommu/plugin";
 import { createProfile, createUnit } from "@viommu/vtd";
 import type { ProfileOptions, UnitSettings, VtdUnit } from "@viommu/vtd";
 import { createMmioBus, probe } from "../../src/index.ts";
@@ -15,6 +23,9 @@ export const PAGES = { base: 16 * MIB, size: 8 * MIB };
 export const PAGES_OF_SUCCESSOR = { base: 24 * MIB, size: 8 * MIB };
 /** From here on memory is for devices. Where only addresses count, tests go beyond it. */
 export const BUFFERS = 32 * MIB;
+
+/** From here on there are page tables of processes. */
+export const PROCESSES = 48 * MIB;
 
 export const UNIT_BASE = 0xfed9_0000;
 /** Requester of I/O APIC 0. */
@@ -127,6 +138,18 @@ export class Machine {
     return result === 0 ? request.outHi * GIB + request.outLo : -result;
   }
 
+  /** The answer to one DMA request with a PASID: a guest-physical address, or -reason. */
+  dmaWith(pasid: number, sourceId: number, address: bigint, access: number = Access.READ): number {
+    const request = new DmaRequest();
+    request.sourceId = sourceId;
+    request.pasid = pasid;
+    request.access = access;
+    request.hi = hiFromBigint(address);
+    request.lo = loFromBigint(address);
+    const result = this.unit.dma.translate(request);
+    return result === 0 ? request.outHi * GIB + request.outLo : -result;
+  }
+
   /** Bits of the page which an answer holds for; 0: blocked. Nothing is recorded or cached. */
   pageShift(sourceId: number, iova: number, unit = this.unit): number {
     const request = new DmaRequest();
@@ -155,6 +178,23 @@ export class Machine {
         ((request.messageUpper & ~0xff) | ((request.messageAddress >>> 12) & 0xff)) >>> 0,
       logical: (request.messageAddress & 4) !== 0,
     };
+  }
+
+  /** Queue descriptors put in since the tail was at `from`, 4 words each; waits are left out. */
+  descriptors(from: number): string[] {
+    const base = Number(this.written(0x90).at(-1)! & ~0xfffn);
+    const tail = Number(this.written(0x88).at(-1)!);
+    const found: string[] = [];
+    for (let at = from; at !== tail; at = (at + 32) % 0x2000) {
+      const [low, high] = this.qwords(base + at, 2);
+      if ((low! & 0xfn) !== 5n) found.push(`${low!.toString(16)} ${high!.toString(16)}`);
+    }
+    return found;
+  }
+
+  /** Where the tail of the queue is. */
+  get tail(): number {
+    return Number(this.written(0x88).at(-1)!);
   }
 
   /** 64-bit words from an address on. */
