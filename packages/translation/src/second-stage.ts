@@ -14,14 +14,22 @@ const PS = 1 << 7;
 const A = 1 << 8;
 const D = 1 << 9;
 const SNP = 1 << 11;
+/** From SNP to `Access.SNOOP`. */
+const SNP_TO_SNOOP = 7;
 /** Place of IR and IW in the high word: as R and W in the low one. */
 const IO_PERMISSIONS = 29;
+
+/**
+ * How far an address is shifted right for the index into a table of level 3, and of the last level
+ * (there `lo`, and 30 more); 9 less each level down.
+ */
+const LEVEL_3 = 0;
+const LAST = -18;
 
 // constants of this module are known to the compiler, imported ones are loaded each time
 const PAGE = 0x3fff_f000;
 const WRITE = Access.WRITE;
 const RIGHTS = Access.READ | Access.WRITE;
-const SNOOP = Access.SNOOP;
 
 /** Fault reasons of a second-stage walk; they differ between legacy and scalable mode. */
 export interface SecondStageReasons {
@@ -92,10 +100,15 @@ export interface SecondStageOptions {
   readonly kind: SecondStageKind;
 }
 
-/** Second-stage translation (VT-d 3.7): three to five levels, pages of 4 KiB, 2 MiB and 1 GiB. */
+/**
+ * Second-stage translation (VT-d 3.7): three to five levels, pages of 4 KiB, 2 MiB and 1 GiB.
+ *
+ * `walk` is the short way, for entries in which nothing is wrong and nothing is to be set; it is
+ * written for V8, as each miss takes it, nested ones many times. `walkExactly` does all that VT-d
+ * says, in that order.
+ */
 export class SecondStageWalker implements Walker {
   private readonly memory: GuestMemory;
-  private readonly shared: boolean;
   private readonly reader: TableReader;
   private readonly cache: PagingStructureCache;
   private readonly masks: PagingMasks;
@@ -104,179 +117,186 @@ export class SecondStageWalker implements Walker {
   private readonly setsFlags: boolean;
   private readonly walkSnoops: boolean;
   private readonly snoop: number;
+  // for the short way: what must be 0, and what must be 1
+  private readonly isPlain: boolean;
   private readonly reservedHigh: number;
-  private readonly reservedUpper: number;
   private readonly reservedTable: number;
   private readonly reservedPage: number;
+  private readonly tableFlags: number;
+  private readonly pageFlags: number;
 
   constructor(options: SecondStageOptions) {
+    const { ioPermissions, setsFlags, walkSnoops, snoop } = options.kind;
     this.memory = options.memory;
-    this.shared = options.memory.shared;
     this.reader = new TableReader(options.memory);
     this.cache = options.cache;
     this.masks = options.masks;
+    this.reasons = options.reasons;
+    this.ioPermissions = ioPermissions;
+    this.setsFlags = setsFlags;
+    this.walkSnoops = walkSnoops;
+    this.snoop = snoop;
+    this.isPlain = !ioPermissions && !options.memory.shared;
     this.reservedHigh = options.masks.high;
-    this.reservedUpper = options.masks.upper;
     this.reservedTable = options.masks.table;
     this.reservedPage = options.masks.page4K;
-    this.reasons = options.reasons;
-    this.ioPermissions = options.kind.ioPermissions;
-    this.setsFlags = options.kind.setsFlags;
-    this.walkSnoops = options.kind.walkSnoops;
-    this.snoop = options.kind.snoop;
+    this.tableFlags = setsFlags ? A : 0;
+    this.pageFlags = setsFlags ? A | D : 0;
   }
 
   walk(space: Space, hi: number, lo: number, need: number, walk: Walk): number {
+    // V8 checks and converts an argument at each use, what it knows to be an integer never
     hi |= 0;
     lo |= 0;
     if (hi >>> space.inputShift !== 0) return this.reasons.width;
-    if (!walk.full) {
-      const slot = this.cache.find(space, hi, lo);
-      if (slot >= 0) {
-        const tableHi = this.cache.words[slot | 2]!;
-        const table = this.cache.words[slot | 3]!;
-        // a fault is what the tables say now, never what was cached: it needs a full walk
-        if (this.page(tableHi, table & PAGE, lo, need, table & RIGHTS, walk) === 0) return 0;
-      }
-    }
-    const reason = this.fromTop(space, hi, lo, need, walk);
-    return reason === RETRY ? this.again(space, hi, lo, need, walk) : reason;
-  }
-
-  /** An entry changed while a flag was being set in it. */
-  private again(space: Space, hi: number, lo: number, need: number, walk: Walk): number {
-    for (let tries = 1; tries < TRIES; tries += 1) {
-      const reason = this.fromTop(space, hi, lo, need, walk);
-      if (reason !== RETRY) return reason;
-    }
-    return FaultReason.SM_SS_FLAGS_UPDATE;
-  }
-
-  /** Walks the levels above the last. */
-  private fromTop(space: Space, hi: number, lo: number, need: number, walk: Walk): number {
     const chunks = this.memory.chunks;
-    const shared = this.shared;
-    const reservedHigh = this.reservedHigh;
     let tableHi = space.rootHi | 0;
     let tableLo = space.rootLo | 0;
-    let granted = RIGHTS;
-    let chunk = chunks[tableHi];
-    for (let level = space.levels | 0; level > 1; level -= 1) {
-      const index = level > 2 ? hi >>> (9 * level - 27) : lo >>> 21;
+    let shift = (9 * space.levels - 27) | 0;
+    // bits set in all entries, in the low or in the high word of any
+    let all = RIGHTS | A;
+    let any = 0;
+    let anyHigh = 0;
+    const slot = walk.full ? -1 : this.cache.find(space, hi, lo);
+    if (slot >= 0) {
+      const words = this.cache.words;
+      tableHi = words[slot | 2]!;
+      tableLo = words[slot | 3]! & PAGE;
+      all = (words[slot | 3]! & RIGHTS) | A;
+      shift = LAST;
+    }
+    let low: number;
+    let high: number;
+    let chunk = this.isPlain ? chunks[tableHi] : undefined;
+    for (;;) {
+      const index = shift >= LEVEL_3 ? hi >>> shift : lo >>> (shift + 30);
       const word = (tableLo >>> 2) | ((index & 0x1ff) << 1);
-      let low: number;
-      let high: number;
-      if (chunk === undefined || (word | 1) >= chunk.length || shared) {
-        if (!this.reader.readEntry(tableHi, word)) {
-          return level === space.levels ? this.reasons.rootAccess : this.reasons.entryAccess;
-        }
-        low = this.reader.words[0]!;
-        high = this.reader.words[1]!;
-      } else {
-        low = chunk[word]!;
-        high = chunk[word | 1]!;
+      if (chunk === undefined || (word | 1) >= chunk.length) {
+        return this.walkExactly(space, hi, lo, need, walk);
       }
-      // VT-d 7.1.3: permissions first, reserved bits only where one of R and W is set
-      granted &= this.ioPermissions ? high >>> IO_PERMISSIONS : low;
-      if (granted === 0 || (need & ~granted) !== 0) return this.denied(need, granted);
-      if ((low & PS) !== 0 && level < 4) {
-        const page = level === 2 ? this.masks.page2M : this.masks.page1G;
-        if (((low & page) | (high & reservedHigh)) !== 0) return this.reasons.reserved;
-        const pageShift = level === 2 ? 21 : 30;
-        return this.setsFlags
-          ? this.foundWithFlags(pageShift, tableHi, word, low, high, lo, need, granted, walk)
-          : this.found(pageShift, low, high, lo, granted, walk);
-      }
-      const reserved = level > 3 ? this.reservedUpper : this.reservedTable;
-      if (((low & reserved) | (high & reservedHigh)) !== 0) return this.reasons.reserved;
-      if (this.setsFlags) {
-        const reason = this.setFlags(tableHi, word, low, A, walk);
-        if (reason !== 0) return reason;
-      }
-      const nextHi = ((high & 0xf_ffff) << 2) | (low >>> 30);
+      low = chunk[word]!;
+      high = chunk[word | 1]!;
+      if ((low & PS) !== 0 || shift === LAST) break;
+      all &= low;
+      if ((all & RIGHTS) === 0) return this.walkExactly(space, hi, lo, need, walk);
+      any |= low;
+      anyHigh |= high;
       tableLo = low & PAGE;
+      const nextHi = ((high & 0xf_ffff) << 2) | (low >>> 30);
       if (nextHi !== tableHi) {
         tableHi = nextHi;
         chunk = chunks[nextHi];
       }
+      shift = (shift - 9) | 0;
     }
-    if (walk.effects && space.tag !== 0) this.cache.fill(space, hi, lo, tableHi, tableLo, granted);
-    return this.page(tableHi, tableLo, lo, need, granted, walk);
-  }
-
-  /** Ends a walk in a table of the last level. */
-  private page(
-    tableHi: number,
-    tableLo: number,
-    lo: number,
-    need: number,
-    granted: number,
-    walk: Walk,
-  ): number {
-    const chunk = this.memory.chunks[tableHi];
-    const word = (tableLo >>> 2) | ((lo >>> 11) & 0x3fe);
-    let low: number;
-    let high: number;
-    if (chunk === undefined || (word | 1) >= chunk.length || this.shared) {
-      if (!this.reader.readEntry(tableHi, word)) return this.reasons.entryAccess;
-      low = this.reader.words[0]!;
-      high = this.reader.words[1]!;
-    } else {
-      low = chunk[word]!;
-      high = chunk[word | 1]!;
-    }
-    granted &= this.ioPermissions ? high >>> IO_PERMISSIONS : low;
-    if (granted === 0 || (need & ~granted) !== 0) return this.denied(need, granted);
-    if (((low & this.reservedPage) | (high & this.reservedHigh)) !== 0) {
-      return this.reasons.reserved;
-    }
-    return this.setsFlags
-      ? this.foundWithFlags(12, tableHi, word, low, high, lo, need, granted, walk)
-      : this.found(12, low, high, lo, granted, walk);
-  }
-
-  /** The entry maps a page that may be used. */
-  private found(
-    pageShift: number,
-    low: number,
-    high: number,
-    lo: number,
-    granted: number,
-    walk: Walk,
-  ): number {
+    const granted = all & low & RIGHTS;
+    const wrong =
+      (need & ~granted) |
+      (any & this.reservedTable) |
+      ((anyHigh | high) & this.reservedHigh) |
+      (low & (shift === LAST ? this.reservedPage : this.reservedLarge(shift))) |
+      (this.tableFlags & ~all) |
+      (this.pageFlags & ~low);
+    const pageShift = shift + 30;
     const offset = (1 << pageShift) - 1;
     const outHi = ((high & 0xf_ffff) << 2) | (low >>> 30);
     const outLo = (low & PAGE & ~offset) | (lo & offset);
-    if (isInterruptAddress(outHi, outLo)) return this.reasons.interruptRange;
+    if (wrong !== 0 || granted === 0 || isInterruptAddress(outHi, outLo)) {
+      return this.walkExactly(space, hi, lo, need, walk);
+    }
+    if (shift === LAST && slot < 0 && walk.effects && space.tag !== 0) {
+      this.cache.fill(space, hi, lo, tableHi, tableLo, all & RIGHTS);
+    }
     walk.outHi = outHi;
     walk.outLo = outLo;
     walk.pageShift = pageShift;
     walk.secondLeaf = low;
-    walk.granted = granted | this.snoop | ((low & SNP) !== 0 ? SNOOP : 0);
+    walk.granted = granted | this.snoop | ((low & SNP) >>> SNP_TO_SNOOP);
     return 0;
   }
 
+  /** Reserved bits of an entry with PS; where that is none of a page, PS itself. */
+  private reservedLarge(shift: number): number {
+    return shift > LEVEL_3 ? PS : this.reservedOfPage(shift === LEVEL_3 ? 3 : 2);
+  }
+
+  /** The same with every check and effect, from the top. */
+  private walkExactly(space: Space, hi: number, lo: number, need: number, walk: Walk): number {
+    for (let tries = 0; tries < TRIES; tries += 1) {
+      const reason = this.tryExactly(space, hi, lo, need, walk);
+      if (reason !== RETRY) return reason;
+    }
+    // an entry changed each time, while a flag was being set in it
+    return FaultReason.SM_SS_FLAGS_UPDATE;
+  }
+
+  private tryExactly(space: Space, hi: number, lo: number, need: number, walk: Walk): number {
+    const { masks, reader, reasons } = this;
+    let tableHi = space.rootHi;
+    let tableLo = space.rootLo;
+    let granted = RIGHTS;
+    for (let level = space.levels; ; level -= 1) {
+      const index = level > 2 ? hi >>> (9 * level - 27) : lo >>> (9 * level + 3);
+      const word = (tableLo >>> 2) | ((index & 0x1ff) << 1);
+      if (level === 1 && walk.effects && space.tag !== 0) {
+        this.cache.fill(space, hi, lo, tableHi, tableLo, granted);
+      }
+      if (!reader.readEntry(tableHi, word)) {
+        return level === space.levels ? reasons.rootAccess : reasons.entryAccess;
+      }
+      const low = reader.words[0]!;
+      const high = reader.words[1]!;
+      // VT-d 7.1.3: permissions first, reserved bits only where one of R and W is set
+      granted &= this.ioPermissions ? high >>> IO_PERMISSIONS : low;
+      if (granted === 0 || (need & ~granted) !== 0) return this.denied(need, granted);
+      const isPage = level === 1 || (level < 4 && (low & PS) !== 0);
+      const reserved = isPage ? this.reservedOfPage(level) : level > 3 ? masks.upper : masks.table;
+      if (((low & reserved) | (high & masks.high)) !== 0) return reasons.reserved;
+      if (isPage) {
+        return this.found(9 * level + 3, tableHi, word, lo, need, granted, walk);
+      }
+      if (this.setsFlags) {
+        const reason = this.setFlags(tableHi, word, low, A, walk);
+        if (reason !== 0) return reason;
+      }
+      tableHi = ((high & 0xf_ffff) << 2) | (low >>> 30);
+      tableLo = low & PAGE;
+    }
+  }
+
+  private reservedOfPage(level: number): number {
+    const { page4K, page2M, page1G } = this.masks;
+    return level === 1 ? page4K : level === 2 ? page2M : page1G;
+  }
+
   /**
-   * The same where A and D are set (VT-d 3.7.2). D is set for a write only, so what a read finds
-   * grants no write while D is 0: the first write comes here again.
+   * Ends an exact walk at the entry read last, which maps a page. D is set for a write only (VT-d
+   * 3.7.2), so what a read finds grants no write while D is 0: the first write comes here again.
    */
-  private foundWithFlags(
+  private found(
     pageShift: number,
     tableHi: number,
     word: number,
-    low: number,
-    high: number,
     lo: number,
     need: number,
     granted: number,
     walk: Walk,
   ): number {
+    const low = this.reader.words[0]!;
+    const high = this.reader.words[1]!;
     const isWritten = ((walk.writes ? granted : need) & WRITE) !== 0;
-    const flags = isWritten ? A | D : A;
+    const flags = !this.setsFlags ? 0 : isWritten ? A | D : A;
     if (!this.walkSnoops && (flags & ~low) !== 0) return FaultReason.SM_SS_FLAGS_NOT_SNOOPED;
-    const held = isWritten || (low & D) !== 0 ? granted : granted & ~WRITE;
-    const reason = this.found(pageShift, low, high, lo, held, walk);
-    return reason !== 0 ? reason : this.setFlags(tableHi, word, low, flags, walk);
+    const offset = (1 << pageShift) - 1;
+    walk.outHi = ((high & 0xf_ffff) << 2) | (low >>> 30);
+    walk.outLo = (low & PAGE & ~offset) | (lo & offset);
+    if (isInterruptAddress(walk.outHi, walk.outLo)) return this.reasons.interruptRange;
+    const staysClean = this.setsFlags && ((low | flags) & D) === 0;
+    walk.pageShift = pageShift;
+    walk.secondLeaf = low;
+    walk.granted =
+      (staysClean ? granted & ~WRITE : granted) | this.snoop | ((low & SNP) >>> SNP_TO_SNOOP);
+    return this.setFlags(tableHi, word, low, flags, walk);
   }
 
   /** Sets flags in an entry. */
