@@ -300,6 +300,12 @@ export class Guest {
     this.command(Gcmd.QIE);
   }
 
+  /** Switches the queue on as it was set up, empty. */
+  enableQueueAgain(): void {
+    this.write64(Reg.IQT, 0n);
+    this.command(Gcmd.QIE);
+  }
+
   /** Puts descriptors at the tail and moves it. */
   submit(...descriptors: readonly (readonly [bigint, bigint])[]): void {
     const { base, bytes, slots } = this.#queue;

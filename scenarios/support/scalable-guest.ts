@@ -3,7 +3,7 @@ import type { GuestOptions } from "./guest.ts";
 import { SecondStage } from "./second-stage.ts";
 
 /** Entries of a first-stage table (VT-d 9.7): present, user, writable, A and D; read-only; supervisor. */
-export const USER = 0x67n;
+const USER = 0x67n;
 export const USER_READ_ONLY = 0x65n;
 export const SUPERVISOR = 0x63n;
 

@@ -44,7 +44,10 @@ export interface AtcOptions {
   readonly pageRequests?: {
     /** Groups that may be without an answer, up to 512; 32 unless given. */
     readonly groups?: number;
-    /** Software has answered a group: do again what waited for it, or give it up. */
+    /**
+     * Software has answered a group: do again what waited for it, or give it up. It may be called
+     * inside `translate` or `requestPages`: note what is to be done, and do it afterwards.
+     */
     readonly answered?: (this: void, group: AnsweredGroup) => void;
   };
 }

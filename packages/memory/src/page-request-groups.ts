@@ -1,4 +1,4 @@
-import { Access } from "@viommu/plugin";
+import { Access, ViommuError } from "@viommu/plugin";
 import type { PageRequest } from "@viommu/plugin";
 
 /** Response codes of a page group response (PCI Express PRI; VT-d 7.6.1). */
@@ -94,9 +94,12 @@ export class PageRequestGroups {
 
   /**
    * Sends one request for each page, the last one marked so. The result is the response code if the
-   * answer came at once, or one of {@link Sent}.
+   * answer came at once, or one of {@link Sent}. Throws ERR_VIOMMU_ATC without a page.
    */
   send(need: PageNeed): number {
+    if (!Number.isInteger(need.pages) || need.pages < 1) {
+      throw new ViommuError("ERR_VIOMMU_ATC", `pages is ${need.pages}; ask for at least one`);
+    }
     if (!this.enabled || this.#outstanding.size >= this.#limit) return Sent.NOTHING;
     const { sourceId, pasid, pages } = need;
     const access = withRight(need.access);

@@ -136,6 +136,14 @@ describe("groups", () => {
     expect(requests).toHaveLength(4);
   });
 
+  it("have a page", () => {
+    for (const pages of [0, 1.5, -1]) {
+      expect(() => setUp().atc.requestPages(need({ pages }))).toThrow(
+        expect.objectContaining({ code: "ERR_VIOMMU_ATC" }),
+      );
+    }
+  });
+
   it("are as many as may be without an answer; then nothing is sent", () => {
     const { requests, atc, read } = setUp(2);
     read(0x5000);
