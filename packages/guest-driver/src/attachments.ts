@@ -26,6 +26,12 @@ export class Attachments {
     return this.#devices.get(keyOf(device))?.size ?? 0;
   }
 
+  /** What the tables say of a device, because of others of its requests than these; or null. */
+  setupBeside(device: DeviceId, pasid: number | null): DeviceSetup | null {
+    const attachments = [...(this.#devices.get(keyOf(device))?.values() ?? [])];
+    return attachments.find((attachment) => attachment.pasid !== pasid)?.device ?? null;
+  }
+
   /** All of them. */
   *all(): Iterable<Attachment> {
     for (const attachments of this.#devices.values()) yield* attachments.values();

@@ -20,7 +20,7 @@ export interface FirstStage {
 }
 
 /** A second-stage table, at a guest-physical address. */
-export interface SecondStage {
+interface SecondStage {
   readonly root: number;
   readonly levels: number;
 }

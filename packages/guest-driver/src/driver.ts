@@ -407,7 +407,7 @@ export class IommuDriver {
     space.release();
   }
 
-  /** What the tables say of a device; with other PASIDs of it in use, that cannot change. */
+  /** What the tables say of a device; it cannot change while other requests of it are in use. */
   #setupOf(
     device: DeviceId,
     unit: UnitDriver,
@@ -417,11 +417,9 @@ export class IommuDriver {
     const { sourceId } = device;
     const features = this.#features.get(keyOf(device)) ?? {};
     const wanted = deviceTlb === undefined ? features : { ...features, deviceTlb };
-    const setup = setupOf(sourceId, wanted, unit, this.mode);
-    const others = this.#attachments.count(device) - (this.#attachments.get(device, pasid) ? 1 : 0);
-    if (others > 0 && deviceTlb !== undefined && deviceTlb !== (features.deviceTlb ?? false)) {
-      refuseChange(sourceId);
-    }
+    const present = this.#attachments.setupBeside(device, pasid);
+    const setup = present ?? setupOf(sourceId, wanted, unit, this.mode);
+    if (deviceTlb !== undefined && deviceTlb !== setup.deviceTlb) refuseChange(sourceId);
     if (pasid === null) return setup;
     this.#processes.check(pasid);
     if (pasid < 2 ** setup.pasidBits && setup.pasidBits > 0) return setup;

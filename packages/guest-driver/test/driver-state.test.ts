@@ -99,4 +99,58 @@ describe("a driver that moves with its machine", () => {
     elsewhere.attach(DISK);
     expect(elsewhere.fits(state)).toBe(false);
   });
+
+  it("in scalable mode: PASIDs, processes that have ended, and groups of page requests too", () => {
+    const answers: number[] = [];
+    const build = () => {
+      const machine = new Machine({
+        units: [{ profile: { scalableMode: true, deviceTlb: true, pageRequests: true } }],
+      });
+      const driver = machine.start({
+        mode: "scalable",
+        onPageRequest: ({ pages }) => {
+          answers.push(pages.length);
+          return "success";
+        },
+      });
+      driver.setFeatures(NIC, { deviceTlb: true, pageRequests: true, pasidBits: 20 });
+      const [one, two] = [driver.allocatePasid(), driver.allocatePasid()];
+      driver.bindProcess(NIC, one, 0x1000);
+      driver.bindProcess(NIC, two, 0x2000);
+      const ask = (last: boolean) =>
+        machine.unit.pageRequest({
+          sourceId: NIC.sourceId,
+          pasid: two,
+          hi: 0,
+          lo: 0x5000,
+          access: 1,
+          group: 3,
+          last,
+        });
+      return { machine, driver, one, two, ask };
+    };
+    const from = build();
+    from.driver.endProcess(from.one);
+    const extra = from.driver.allocatePasid(99);
+    from.ask(false);
+    from.driver.servicePageRequests();
+    const to = build();
+    to.driver.allocatePasid(98);
+    const state = JSON.parse(JSON.stringify(from.driver.save())) as DriverState;
+    const bytes = new Uint8Array(PAGES.size);
+    from.machine.memory.readBytes(0, PAGES.base, bytes);
+    expect(to.driver.fits(state)).toBe(true);
+    to.machine.memory.writeBytes(0, PAGES.base, bytes);
+    to.machine.unit.restore(from.machine.unit.save());
+    to.driver.restore(state);
+    expect(to.driver.save()).toEqual(from.driver.save());
+    to.ask(true);
+    to.driver.servicePageRequests();
+    expect(answers).toEqual([2]);
+    to.driver.freePasid(extra);
+    expect(to.driver.allocatePasid(98)).toBe(98);
+    expect(() => {
+      to.driver.bindProcess(DISK, to.one, 0x1000); // it has ended
+    }).toThrow();
+  });
 });
