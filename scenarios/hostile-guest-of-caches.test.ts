@@ -83,18 +83,27 @@ class HostileKernel {
     const random = this.#random;
     const tables = random.pick(this.#tables);
     const page = BigInt(random.below(PAGES)) << 12n;
-    if (random.oneIn(200)) {
-      const entry = this.guest.pasidEntry(random.pick(PASIDS));
-      this.guest.put64(entry, this.guest.get64(entry) ^ 1n);
-    } else if (random.oneIn(20)) {
-      tables.unmap(page);
-    } else if (random.oneIn(20)) {
-      tables.map(page, 0xfee0_0000n);
-    } else if (random.oneIn(20)) {
-      // far beyond memory, and with a bit that is reserved
-      tables.put(page, 1, (1n << BigInt(30 + random.below(20))) | 0x67n);
-    } else {
-      tables.map(page, random.pick(this.#frames), random.pick([0x67n, USER_READ_ONLY, SUPERVISOR]));
+    switch (random.below(24)) {
+      case 0:
+        tables.unmap(page);
+        return;
+      case 1:
+        tables.map(page, 0xfee0_0000n);
+        return;
+      case 2:
+        // far beyond memory, or with a bit that is reserved
+        tables.put(page, 1, (1n << BigInt(30 + random.below(20))) | 0x67n);
+        return;
+      case 3: {
+        if (!random.oneIn(8)) return;
+        const entry = this.guest.pasidEntry(random.pick(PASIDS));
+        this.guest.put64(entry, this.guest.get64(entry) ^ 1n);
+        return;
+      }
+      default: {
+        const flags = random.pick([0x67n, USER_READ_ONLY, SUPERVISOR]);
+        tables.map(page, random.pick(this.#frames), flags);
+      }
     }
   }
 
