@@ -2,6 +2,7 @@ import { Access, AddressType, DmaRequest, NO_PASID, ViommuError } from "@viommu/
 import type { DmaRemapper, PageRequest } from "@viommu/plugin";
 import { CachedTranslations, ownerOf } from "./cached-translations.ts";
 import type { Translation } from "./cached-translations.ts";
+import { OwedInvalidations } from "./owed-invalidations.ts";
 import { PageRequestGroups, PageResponse, Sent } from "./page-request-groups.ts";
 import type { AnsweredGroup, PageNeed } from "./page-request-groups.ts";
 
@@ -68,18 +69,13 @@ export function createAtc(options: AtcOptions): Atc {
  */
 export class Atc implements DmaRemapper {
   readonly #remapper: DmaRemapper;
-  readonly #agent: TranslationAgent;
+  readonly #inFlight: OwedInvalidations;
   readonly #cache: CachedTranslations;
   readonly #groups: PageRequestGroups | null;
   readonly #wire = new DmaRequest();
   #enabled = true;
   /** Counts invalidations. */
   #epoch = 0;
-  #nextTicket = 0;
-  /** Accesses under way, the oldest first: ticket, and ticket of the remapper. */
-  readonly #running = new Map<number, number>();
-  /** Invalidations without completion: who is to complete, and the first ticket that came after it. */
-  readonly #owed: { readonly sourceId: number; readonly fence: number }[] = [];
 
   /** Called by {@link createAtc}. */
   constructor(options: AtcOptions) {
@@ -92,7 +88,9 @@ export class Atc implements DmaRemapper {
       refuse(`groups is ${groups}; give 1 to 512`);
     }
     this.#remapper = remapper;
-    this.#agent = agent;
+    this.#inFlight = new OwedInvalidations((sourceId) => {
+      agent.deviceTlbCompleted(sourceId);
+    });
     this.#cache = new CachedTranslations(entries);
     this.#groups =
       pageRequests === undefined
@@ -129,7 +127,7 @@ export class Atc implements DmaRemapper {
 
   /** Invalidations that the device has not completed, and groups of page requests without an answer. */
   get pending(): { readonly invalidations: number; readonly groups: number } {
-    return { invalidations: this.#owed.length, groups: this.#groups?.outstanding ?? 0 };
+    return { invalidations: this.#inFlight.count, groups: this.#groups?.outstanding ?? 0 };
   }
 
   // --- requests of the device -------------------------------------------------------------------
@@ -149,22 +147,12 @@ export class Atc implements DmaRemapper {
   }
 
   enter(): number {
-    const ticket = this.#nextTicket++;
-    this.#running.set(ticket, this.#remapper.enter());
-    return ticket;
+    return this.#inFlight.enter(this.#remapper.enter());
   }
 
   /** Throws ERR_VIOMMU_TICKET for a ticket that is not in use. */
   leave(ticket: number): void {
-    const inner = this.#running.get(ticket);
-    if (inner === undefined) {
-      throw new ViommuError(
-        "ERR_VIOMMU_TICKET",
-        `no access with ticket ${ticket} is in flight; call leave() once for each enter()`,
-      );
-    }
-    this.#running.delete(ticket);
-    this.#remapper.leave(inner);
+    this.#remapper.leave(this.#inFlight.leave(ticket));
     this.settle();
   }
 
@@ -192,9 +180,7 @@ export class Atc implements DmaRemapper {
   ): "done" | "pending" {
     this.#epoch += 1;
     this.#cache.drop(pasid === ALL_PASIDS ? "all" : pasid, hi, lo, order);
-    if (this.#running.size === 0) return "done";
-    this.#owed.push({ sourceId, fence: this.#nextTicket });
-    return "pending";
+    return this.#inFlight.owe(sourceId) ? "pending" : "done";
   }
 
   /** A page group response. False when no group of this device waits for it; it is ignored then. */
@@ -209,22 +195,20 @@ export class Atc implements DmaRemapper {
    * has restored unit and device.
    */
   settle(): void {
-    while (this.#owed.length > 0 && this.#oldest() >= this.#owed[0]!.fence) {
-      this.#agent.deviceTlbCompleted(this.#owed.shift()!.sourceId);
-    }
+    this.#inFlight.settle();
   }
 
   /** Function-level reset. Invalidations under way are never completed: the unit has to time out. */
   reset(): void {
     this.#forget();
-    this.#owed.length = 0;
+    this.#inFlight.reset();
     this.#groups?.reset();
     this.#enabled = true;
   }
 
   /** The state for the snapshot of the device: no translations, no accesses under way. */
   save(): Int32Array {
-    const owed = this.#owed.map(({ sourceId }) => sourceId);
+    const owed = this.#inFlight.save();
     return Int32Array.of(
       this.#enabled ? 1 : 0,
       owed.length,
@@ -239,7 +223,7 @@ export class Atc implements DmaRemapper {
     const [enabled, owed = 0] = state;
     this.#enabled = enabled === 1;
     const groupsAt = 2 + owed;
-    for (const sourceId of state.subarray(2, groupsAt)) this.#owed.push({ sourceId, fence: 0 });
+    this.#inFlight.restore([...state.subarray(2, groupsAt)]);
     this.#groups?.restore([...state.subarray(groupsAt)]);
   }
 
@@ -260,12 +244,6 @@ export class Atc implements DmaRemapper {
   #forget(): void {
     this.#epoch += 1;
     this.#cache.clear();
-  }
-
-  /** The oldest access under way. */
-  #oldest(): number {
-    for (const ticket of this.#running.keys()) return ticket;
-    return Infinity;
   }
 
   /** Makes the access with a cached translation, or with one asked for now. */
