@@ -4,6 +4,7 @@ import { addBench } from "./commands/bench.ts";
 import { addExplain } from "./commands/explain.ts";
 import { addDmar } from "./commands/dmar.ts";
 import { addReplay } from "./commands/replay.ts";
+import { addRestore } from "./commands/restore.ts";
 import { addRun } from "./commands/run.ts";
 import { addStart } from "./commands/start.ts";
 import type { AddCommand } from "./add-command.ts";
@@ -14,6 +15,7 @@ import { usageError } from "./usage-error.ts";
 
 const COMMANDS: readonly AddCommand[] = [
   addRun,
+  addRestore,
   addReplay,
   addExplain,
   addDmar,

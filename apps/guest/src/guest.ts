@@ -1,13 +1,18 @@
-import type { FaultRecord } from "@viommu/plugin";
+import type { FaultRecord, SnapshotHeader } from "@viommu/plugin";
 import { faultReason } from "@viommu/vtd-spec";
+import type { SavedDomain } from "@viommu/xen";
 import type { GuestConfig } from "./config/guest-config.ts";
 import { busAddressText } from "./config/values.ts";
 import { Interrupts } from "./kernel/interrupts.ts";
+import type { InterruptsState } from "./kernel/interrupts.ts";
 import { bootKernel } from "./kernel/kernel.ts";
-import type { Kernel } from "./kernel/kernel.ts";
+import type { Kernel, KernelState } from "./kernel/kernel.ts";
 import { Problems } from "./kernel/problems.ts";
+import { jsonPart } from "./machine/json-part.ts";
 import { assembleMachine } from "./machine/machine.ts";
 import type { Machine } from "./machine/machine.ts";
+import { Workload } from "./workload.ts";
+import type { WorkloadState } from "./workload.ts";
 
 /** A request that a unit has blocked, as the host saw it. */
 export interface BlockedRequest {
@@ -16,6 +21,18 @@ export interface BlockedRequest {
   readonly reason: number;
   /** Name of the reason. */
   readonly name: string;
+}
+
+/** The software of a guest, and what was seen of it: all that is in no part of the machine. */
+interface GuestState {
+  readonly workload: WorkloadState;
+  readonly kernel: KernelState;
+  readonly interrupts: InterruptsState;
+  readonly problems: ReturnType<Problems["save"]>;
+  readonly blocked: readonly BlockedRequest[];
+  readonly blockedCount: number;
+  /** Counters of each unit. */
+  readonly units: readonly object[];
 }
 
 /** How many blocked requests are kept. */
@@ -31,6 +48,8 @@ export class Guest {
   readonly blocked: BlockedRequest[] = [];
   blockedCount = 0;
   #kernel: Kernel | null = null;
+  #workload: Workload | null = null;
+  #domain: SavedDomain | null = null;
 
   /** Assembles the machine; the kernel is started by {@link boot}. */
   constructor(config: GuestConfig) {
@@ -55,6 +74,48 @@ export class Guest {
     return this.#kernel!;
   }
 
+  /** Its workload; from the first use on devices work when it tells them to. */
+  get workload(): Workload {
+    this.#workload ??= new Workload(this.config.workload, this.kernel.devices, this.interrupts);
+    return this.#workload;
+  }
+
+  /** Machine and software, to be saved, restored or moved between two steps of the workload. */
+  get domain(): SavedDomain {
+    if (this.#domain === null) {
+      const { parts, pages } = this.machine.domain;
+      this.#domain = { parts: [...parts, this.#software()], pages };
+    }
+    return this.#domain;
+  }
+
+  #software() {
+    const { kernel, workload, interrupts, problems, blocked } = this;
+    const counters = this.machine.units.map((unit) => unit.dma.counters);
+    return jsonPart<GuestState>({
+      header: softwareHeader(this.config),
+      save: () => ({
+        workload: workload.save(),
+        kernel: kernel.save(),
+        interrupts: interrupts.save(),
+        problems: problems.save(),
+        blocked: [...blocked],
+        blockedCount: this.blockedCount,
+        units: counters.map((unit) => structuredClone(unit)),
+      }),
+      obstacle: (state) => kernel.obstacle(state.kernel),
+      restore: (state) => {
+        workload.restore(state.workload);
+        kernel.restore(state.kernel);
+        interrupts.restore(state.interrupts);
+        problems.restore(state.problems);
+        blocked.splice(0, Infinity, ...state.blocked);
+        this.blockedCount = state.blockedCount;
+        counters.forEach((unit, i) => Object.assign(unit, state.units[i]));
+      },
+    });
+  }
+
   #noteFault(unit: string, { reason, sourceId }: FaultRecord): void {
     this.blockedCount += 1;
     if (this.blocked.length >= KEPT) return;
@@ -62,4 +123,19 @@ export class Guest {
     const requester = busAddressText({ segment, sourceId });
     this.blocked.push({ unit, requester, reason, name: faultReason(reason)?.name ?? "UNKNOWN" });
   }
+}
+
+/** The workload is part of the shape: it decides what packets and sectors hold. */
+function softwareHeader({ workload, devices, processors }: GuestConfig): SnapshotHeader {
+  const { seed, interrupts, transfers, affinityChanges, unmapping } = workload;
+  const text = [
+    `${processors.apicIds.length} vCPUs`,
+    `${devices.length} devices`,
+    `seed ${seed}`,
+    `${interrupts} interrupts`,
+    `${transfers} transfers`,
+    `${affinityChanges} affinity changes`,
+    `unmapping ${unmapping}`,
+  ];
+  return { id: "guest", version: 1, shape: text.join(", ") };
 }

@@ -6,6 +6,15 @@ export class Random {
     this.#state = seed | 0;
   }
 
+  /** What decides all numbers to come. */
+  get state(): number {
+    return this.#state;
+  }
+
+  set state(state: number) {
+    this.#state = state;
+  }
+
   /** 0 to `limit` - 1. */
   below(limit: number): number {
     this.#state = (this.#state + 0x6d2b_79f5) | 0;

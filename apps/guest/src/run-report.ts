@@ -2,6 +2,7 @@ import type { Guest } from "./guest.ts";
 import type { ConfigNotice } from "./config/guest-config.ts";
 import { busAddressText } from "./config/values.ts";
 import type { BlockedRequest } from "./guest.ts";
+import type { MoveReport } from "./move.ts";
 
 /** A unit after a run. */
 export interface UnitReport {
@@ -69,6 +70,8 @@ export interface RunReport {
   readonly faults: { readonly count: number; readonly first: readonly BlockedRequest[] };
   /** What was not as it should be; empty when all is well. */
   readonly problems: { readonly count: number; readonly first: readonly string[] };
+  /** How the guest was moved while it ran; null: it was not. */
+  readonly migration: MoveReport | null;
   /** Tells the sequence of interrupts of one run from another. */
   readonly digest: string;
   readonly time: RunTimes & { readonly interruptsPerSecond: number };
@@ -113,14 +116,30 @@ export function reportOn(guest: Guest, time: RunTimes, memory: RunMemory): RunRe
     driver: kernel.iommu === null ? null : { ...kernel.iommu.counters },
     faults: { count: guest.blockedCount, first: guest.blocked },
     problems: { count: problems.count, first: problems.texts },
+    migration: null,
     digest: (interrupts.digest >>> 0).toString(16).padStart(8, "0"),
     time: {
       ...time,
-      interruptsPerSecond: Math.round((served / Math.max(1, time.workload)) * 1000),
+      interruptsPerSecond: perSecond(served, time),
     },
     memory,
   };
 }
+
+/** The report on a guest that was moved; `before` is what it took before it was. */
+export function withMove(report: RunReport, migration: MoveReport, before?: RunTimes): RunReport {
+  if (before === undefined) return { ...report, migration };
+  const time = {
+    assemble: before.assemble + report.time.assemble,
+    boot: before.boot + report.time.boot,
+    workload: before.workload + report.time.workload,
+  };
+  const interruptsPerSecond = perSecond(report.interrupts.served, time);
+  return { ...report, migration, time: { ...time, interruptsPerSecond } };
+}
+
+const perSecond = (served: number, { workload }: RunTimes): number =>
+  Math.round((served / Math.max(1, workload)) * 1000);
 
 function unitReports({ config, machine, kernel }: Guest): UnitReport[] {
   const hex = (value: bigint | number): string => `0x${value.toString(16)}`;

@@ -22,6 +22,7 @@ export function runText(report: RunReport, columns: number): string {
     ),
     `  data: ${plural(transfers.done, "packet or request", "packets and requests")}, ${bytes(transfers.bytesChecked)} compared`,
     wrap(faultLine(report), columns, "  "),
+    ...migrationLines(report).map((line) => wrap(line, columns, "  ")),
     ...problems.first.map((problem) => wrap(`PROBLEM: ${problem}`, columns, "  ")),
     ...(problems.count > problems.first.length
       ? [`  and ${plural(problems.count - problems.first.length, "more problem")}`]
@@ -103,6 +104,26 @@ function faultLine({ faults }: RunReport): string {
 
 const faultText = ({ unit, requester, reason, name }: BlockedRequest): string =>
   `${requester} by ${unit} (${reason.toString(16)}h ${name})`;
+
+/** Why the guest was stopped, in words. */
+const STOPPED = {
+  converged: "few were left",
+  "no progress": "they did not become fewer",
+  end: "its workload was over",
+  "round limit": "of the limit of rounds",
+} as const;
+
+function migrationLines({ migration }: RunReport): string[] {
+  if (migration === null) return [];
+  const { step, file, rounds, stoppedBy, lastPages, stateBytes, stepsMeanwhile } = migration;
+  const where = file === null ? "to a second machine" : `through ${file} to another process`;
+  return [
+    `migration: after ${plural(step, "step")} ${where}, ${bytes(migration.bytes)}: ` +
+      `${plural(rounds.length, "round")} of ${rounds.map(count).join(", ")} pages while it did ` +
+      `${plural(stepsMeanwhile, "step")}; stopped because ${STOPPED[stoppedBy]}; ${plural(lastPages, "page")} and ` +
+      `${bytes(stateBytes)} of state followed in a downtime of ${plural(migration.downtimeSteps, "step")}`,
+  ];
+}
 
 function verdict({ ok, seed, time, memory }: RunReport): string {
   const seconds = ((time.assemble + time.boot + time.workload) / 1000).toFixed(1);

@@ -3,7 +3,7 @@ import { NicRing, QUEUE_BASE, RingRegister } from "../src/devices/layout.ts";
 import { Guest } from "../src/guest.ts";
 import type { DrivenDevice } from "../src/kernel/devices.ts";
 import { Random } from "../src/random.ts";
-import { runWorkload } from "../src/workload.ts";
+import { Workload } from "../src/workload.ts";
 import { guestConfig } from "./guests.ts";
 
 /** A small guest, booted; its first device is a NIC with 4 queues, its second one a disk. */
@@ -53,7 +53,7 @@ describe("what goes wrong is noticed", () => {
     const { config, interrupts, kernel } = guest;
     for (const { device } of kernel.devices) device.interrupts.msix?.write(0, 0xc000_0000 | 0);
     const only = kernel.devices.slice(0, 2);
-    runWorkload(config.workload, only, interrupts, () => undefined);
+    new Workload(config.workload, only, interrupts).run(Infinity);
     interrupts.checkTotals();
     expect(guest.problems.count).toBeGreaterThan(0);
   });

@@ -3,7 +3,7 @@ import { Access } from "@viommu/plugin";
 import type { MmioRegion } from "@viommu/plugin";
 import type { DeviceConfig } from "../config/guest-config.ts";
 import { createCounters } from "./device.ts";
-import type { Device, DeviceInterrupts } from "./device.ts";
+import type { Device, DeviceInterrupts, DeviceState } from "./device.ts";
 import { regionsOf } from "./interrupts.ts";
 import {
   BlockOperation,
@@ -18,6 +18,7 @@ import {
   Segment,
   Status,
 } from "./layout.ts";
+import { QueueWork } from "./queue-work.ts";
 import { RegisterBlock } from "./register-block.ts";
 import { DescriptorRing } from "./ring.ts";
 
@@ -29,11 +30,14 @@ const SECTORS = 2048;
  * and the pages of the guest, which the unit keeps from being unmapped meanwhile.
  */
 export class BlockDevice implements Device {
+  eager = true;
   readonly config: DeviceConfig;
   readonly regions: readonly MmioRegion[];
   readonly interrupts: DeviceInterrupts;
   readonly counters = createCounters();
   readonly #port: DmaPort;
+  readonly #registers: RegisterBlock;
+  readonly #work: QueueWork;
   readonly #rings: readonly DescriptorRing[];
   readonly #disk = new Uint8Array(SECTORS * SECTOR);
   readonly #list = new Uint8Array(MAX_SEGMENTS * Segment.BYTES);
@@ -43,6 +47,12 @@ export class BlockDevice implements Device {
     this.config = config;
     this.interrupts = interrupts;
     this.#port = port;
+    this.#work = new QueueWork(
+      (index) => this.#step(this.#rings[index]!),
+      (index) => {
+        interrupts.raise(index);
+      },
+    );
     const registers = new RegisterBlock({
       name: config.name,
       base: config.bar,
@@ -52,11 +62,54 @@ export class BlockDevice implements Device {
       },
       takeCause: () => interrupts.takeCause(),
     });
+    this.#registers = registers;
     this.#rings = Array.from({ length: count }, (_, i) => {
       const offset = QUEUE_BASE + i * QUEUE_STRIDE;
       return new DescriptorRing(registers, offset, BlockRequest.BYTES, port);
     });
     this.regions = regionsOf(registers, interrupts);
+  }
+
+  get pending(): boolean {
+    return this.#work.pending;
+  }
+
+  run(budget: number): number {
+    return this.#work.run(budget);
+  }
+
+  save(): DeviceState {
+    const sectors: [number, string][] = [];
+    for (let sector = 0; sector < SECTORS; sector += 1) {
+      const contents = this.#sector(sector);
+      if (contents.every((byte) => byte === 0)) continue;
+      sectors.push([sector, contents.toString("base64")]);
+    }
+    return {
+      counters: { ...this.counters },
+      interrupts: this.interrupts.save(),
+      registers: this.#registers.save(),
+      heads: this.#rings.map((ring) => ring.head),
+      work: this.#work.save(),
+      sectors,
+    };
+  }
+
+  restore(state: DeviceState): void {
+    const { counters, interrupts, registers, heads = [], work = [], sectors = [] } = state;
+    Object.assign(this.counters, counters);
+    this.interrupts.restore(interrupts);
+    this.#registers.restore(registers);
+    this.#rings.forEach((ring, i) => {
+      ring.head = heads[i]!;
+    });
+    this.#work.restore(work);
+    this.#disk.fill(0);
+    for (const [sector, contents] of sectors) this.#sector(sector).write(contents, "base64");
+  }
+
+  #sector(sector: number): Buffer {
+    return Buffer.from(this.#disk.buffer, sector * SECTOR, SECTOR);
   }
 
   #written(offset: number): void {
@@ -65,14 +118,24 @@ export class BlockDevice implements Device {
     if (ring === undefined || offset % QUEUE_STRIDE !== RingRegister.TAIL || ring.waiting === 0) {
       return;
     }
-    while (ring.waiting > 0 && ring.fetch()) {
-      const done = this.#serve(ring);
-      if (done) this.counters.transfers += 1;
-      else this.counters.failedDma += 1;
-      if (!ring.complete(BlockRequest.STATUS, done ? Status.DONE : Status.FAILED)) break;
-    }
-    if (ring.waiting > 0) this.counters.failedDma += 1;
-    this.interrupts.raise(index);
+    this.#work.add(index);
+    if (this.eager) this.run(Infinity);
+  }
+
+  /** One request. False when all are done, or the queue cannot go on. */
+  #step(ring: DescriptorRing): boolean {
+    if (ring.waiting === 0) return false;
+    const goesOn = ring.fetch() && this.#complete(ring);
+    if (!goesOn && ring.waiting > 0) this.counters.failedDma += 1;
+    return goesOn && ring.waiting > 0;
+  }
+
+  /** Does the request that was fetched and tells the driver. False when that is not possible. */
+  #complete(ring: DescriptorRing): boolean {
+    const done = this.#serve(ring);
+    if (done) this.counters.transfers += 1;
+    else this.counters.failedDma += 1;
+    return ring.complete(BlockRequest.STATUS, done ? Status.DONE : Status.FAILED);
   }
 
   /** Does the request that was fetched. False on one that cannot be, or on a blocked access. */

@@ -1,6 +1,6 @@
 import type { MsixCapability } from "@viommu/irq-hooks";
 import { collection } from "@viommu/plugin";
-import type { Collection, MmioRegion } from "@viommu/plugin";
+import type { Collection, MmioRegion, PendingWork } from "@viommu/plugin";
 import type { DeviceConfig } from "../config/guest-config.ts";
 
 /** What a device has done. */
@@ -14,13 +14,38 @@ export interface DeviceCounters {
   failedDma: number;
 }
 
+/** What a saved device consists of. */
+export interface DeviceState {
+  readonly counters: DeviceCounters;
+  readonly interrupts: InterruptsState;
+  /** Offset and value of the registers that are not 0. */
+  readonly registers: readonly (readonly [offset: number, value: number])[];
+  /** Descriptors taken from each ring. */
+  readonly heads?: readonly number[];
+  /** Queues that have work under way, in the order of their turns. */
+  readonly work?: readonly number[];
+  /** Number and contents (base64) of the sectors of a disk that hold something. */
+  readonly sectors?: readonly (readonly [sector: number, contents: string])[];
+}
+
+/** The interrupts of a saved device; those with MSI-X are a part of their own. */
+export interface InterruptsState {
+  readonly sent: readonly number[];
+  readonly blocked: number;
+  readonly cause: number;
+}
+
 /** An emulated device: registers for its driver, DMA and interrupts of its own. */
-export interface Device {
+export interface Device extends PendingWork {
+  /** True: it works as soon as its driver tells it to. False: when `run` is called. */
+  eager: boolean;
   readonly config: DeviceConfig;
   /** Its registers; MSI-X table and pending bits too, if it has them. */
   readonly regions: readonly MmioRegion[];
   readonly interrupts: DeviceInterrupts;
   readonly counters: DeviceCounters;
+  save(): DeviceState;
+  restore(state: DeviceState): void;
 }
 
 /** The interrupts of a device: one for each of its queues. */
@@ -35,6 +60,8 @@ export interface DeviceInterrupts {
   raise(queue: number): void;
   /** Queues with news, one bit each, up to 32; reading takes the line back. */
   takeCause(): number;
+  save(): InterruptsState;
+  restore(state: InterruptsState): void;
 }
 
 /** All emulated devices of the machine. */

@@ -1,7 +1,7 @@
 import { InterruptRoute, MsixCapability } from "@viommu/irq-hooks";
 import type { InterruptRouteOptions, Ioapic } from "@viommu/irq-hooks";
 import type { MmioRegion } from "@viommu/plugin";
-import type { DeviceInterrupts } from "./device.ts";
+import type { DeviceInterrupts, InterruptsState } from "./device.ts";
 import { MSIX_PENDING, MSIX_TABLE } from "./layout.ts";
 import type { RegisterBlock } from "./register-block.ts";
 
@@ -18,7 +18,7 @@ export class MsixInterrupts implements DeviceInterrupts {
 
   constructor(name: string, bar: number, vectors: number, route: InterruptRouteOptions) {
     this.msix = new MsixCapability({
-      snapshotId: name,
+      snapshotId: `${name} MSI-X`,
       vectors,
       route: new InterruptRoute(route),
       table: { bar: 0, offset: MSIX_TABLE },
@@ -36,6 +36,15 @@ export class MsixInterrupts implements DeviceInterrupts {
 
   takeCause(): number {
     return 0; // the vector says it
+  }
+
+  save(): InterruptsState {
+    return { sent: [...this.sent], blocked: this.blocked, cause: 0 };
+  }
+
+  restore({ sent, blocked }: InterruptsState): void {
+    this.sent.set(sent);
+    this.blocked = blocked;
   }
 }
 
@@ -72,5 +81,16 @@ export class PinInterrupts implements DeviceInterrupts {
     this.#cause = 0;
     if (this.#level) this.#ioapic.setPin(this.#pin, false);
     return cause;
+  }
+
+  /** The line itself is part of the I/O APIC. */
+  save(): InterruptsState {
+    return { sent: [...this.sent], blocked: this.blocked, cause: this.#cause };
+  }
+
+  restore({ sent, blocked, cause }: InterruptsState): void {
+    this.sent.set(sent);
+    this.blocked = blocked;
+    this.#cause = cause;
   }
 }

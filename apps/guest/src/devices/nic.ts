@@ -2,7 +2,7 @@ import type { DmaPort } from "@viommu/memory";
 import type { MmioRegion } from "@viommu/plugin";
 import type { DeviceConfig } from "../config/guest-config.ts";
 import { createCounters } from "./device.ts";
-import type { Device, DeviceInterrupts } from "./device.ts";
+import type { Device, DeviceInterrupts, DeviceState } from "./device.ts";
 import { regionsOf } from "./interrupts.ts";
 import {
   DeviceRegister,
@@ -14,6 +14,7 @@ import {
   RingRegister,
   Status,
 } from "./layout.ts";
+import { QueueWork } from "./queue-work.ts";
 import { RegisterBlock } from "./register-block.ts";
 import { DescriptorRing } from "./ring.ts";
 
@@ -27,11 +28,14 @@ interface Queue {
  * are fetched and stored by DMA; a queue interrupts when it has sent all that it was told to.
  */
 export class Nic implements Device {
+  eager = true;
   readonly config: DeviceConfig;
   readonly regions: readonly MmioRegion[];
   readonly interrupts: DeviceInterrupts;
   readonly counters = createCounters();
   readonly #port: DmaPort;
+  readonly #registers: RegisterBlock;
+  readonly #work: QueueWork;
   readonly #queues: readonly Queue[];
   readonly #packet = new Uint8Array(MAX_PACKET);
 
@@ -40,6 +44,12 @@ export class Nic implements Device {
     this.config = config;
     this.interrupts = interrupts;
     this.#port = port;
+    this.#work = new QueueWork(
+      (index) => this.#step(this.#queues[index]!),
+      (index) => {
+        interrupts.raise(index);
+      },
+    );
     const registers = new RegisterBlock({
       name: config.name,
       base: config.bar,
@@ -49,6 +59,7 @@ export class Nic implements Device {
       },
       takeCause: () => interrupts.takeCause(),
     });
+    this.#registers = registers;
     this.#queues = Array.from({ length: count }, (_, i) => {
       const offset = QUEUE_BASE + i * QUEUE_STRIDE;
       const ring = (at: number): DescriptorRing =>
@@ -58,14 +69,48 @@ export class Nic implements Device {
     this.regions = regionsOf(registers, interrupts);
   }
 
+  get pending(): boolean {
+    return this.#work.pending;
+  }
+
+  run(budget: number): number {
+    return this.#work.run(budget);
+  }
+
+  save(): DeviceState {
+    return {
+      counters: { ...this.counters },
+      interrupts: this.interrupts.save(),
+      registers: this.#registers.save(),
+      heads: this.#queues.flatMap(({ transmit, receive }) => [transmit.head, receive.head]),
+      work: this.#work.save(),
+    };
+  }
+
+  restore({ counters, interrupts, registers, heads = [], work = [] }: DeviceState): void {
+    Object.assign(this.counters, counters);
+    this.interrupts.restore(interrupts);
+    this.#registers.restore(registers);
+    this.#queues.forEach(({ transmit, receive }, i) => {
+      transmit.head = heads[2 * i]!;
+      receive.head = heads[2 * i + 1]!;
+    });
+    this.#work.restore(work);
+  }
+
   #written(offset: number): void {
     const index = Math.floor(offset / QUEUE_STRIDE);
     const queue = this.#queues[index];
     if (queue === undefined || offset % QUEUE_STRIDE !== NicRing.TRANSMIT + RingRegister.TAIL)
       return;
     if (queue.transmit.waiting === 0) return;
-    while (queue.transmit.waiting > 0 && this.#send(queue));
-    this.interrupts.raise(index);
+    this.#work.add(index);
+    if (this.eager) this.run(Infinity);
+  }
+
+  /** One packet. False when all are sent, or the queue cannot go on. */
+  #step(queue: Queue): boolean {
+    return queue.transmit.waiting > 0 && this.#send(queue) && queue.transmit.waiting > 0;
   }
 
   /** Sends the next packet. False when the queue cannot go on. */

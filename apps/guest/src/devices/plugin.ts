@@ -1,11 +1,12 @@
 import { ioapics } from "@viommu/irq-hooks";
 import type { Ioapic, InterruptRouteOptions } from "@viommu/irq-hooks";
 import { createDmaPort } from "@viommu/memory";
-import { guestMemory, interruptSink, mmioRegions } from "@viommu/plugin";
-import type { Plugin } from "@viommu/plugin";
+import { guestMemory, interruptSink, mmioRegions, snapshottables } from "@viommu/plugin";
+import type { Plugin, SnapshotHeader } from "@viommu/plugin";
 import { vtdUnits } from "@viommu/vtd";
 import type { DeviceConfig } from "../config/guest-config.ts";
 import { directDma } from "../machine/direct-dma.ts";
+import { jsonPart } from "../machine/json-part.ts";
 import { BlockDevice } from "./block.ts";
 import { devices } from "./device.ts";
 import type { DeviceInterrupts } from "./device.ts";
@@ -20,7 +21,7 @@ export function devicePlugin(config: DeviceConfig): Plugin {
   return {
     name: config.name,
     needs: [guestMemory, interruptSink, vtdUnits, ioapics],
-    provides: [devices, mmioRegions],
+    provides: [devices, mmioRegions, snapshottables],
     setup(host) {
       const { sourceId, segment } = config.address;
       const unit = host.use(vtdUnits).find(({ name }) => name === config.unit);
@@ -36,8 +37,24 @@ export function devicePlugin(config: DeviceConfig): Plugin {
       const device = new MODELS[config.kind](config, port, interrupts);
       host.provide(devices, device);
       for (const region of device.regions) host.provide(mmioRegions, region);
+      if (interrupts.msix !== null) host.provide(snapshottables, interrupts.msix);
+      host.provide(
+        snapshottables,
+        jsonPart({
+          header: headerOf(config, interrupts),
+          save: () => device.save(),
+          restore: (state) => {
+            device.restore(state);
+          },
+        }),
+      );
     },
   };
+}
+
+function headerOf({ name, kind, bar }: DeviceConfig, interrupts: DeviceInterrupts): SnapshotHeader {
+  const queues = interrupts.sent.length;
+  return { id: name, version: 1, shape: `${kind} at 0x${bar.toString(16)}, ${queues} queues` };
 }
 
 function interruptsOf(

@@ -55,6 +55,21 @@ export class RegisterBlock implements MmioRegion {
     if (size === 8) this.#store(offset + 4, high);
   }
 
+  /** Offset and value of all words that are not 0. */
+  save(): [offset: number, value: number][] {
+    const words: [number, number][] = [];
+    this.#words.forEach((value, i) => {
+      if (value !== 0) words.push([4 * i, value]);
+    });
+    return words;
+  }
+
+  /** The words as they were; the device is not told. */
+  restore(words: readonly (readonly [offset: number, value: number])[]): void {
+    this.#words.fill(0);
+    for (const [offset, value] of words) this.#words[offset / 4] = value;
+  }
+
   #store(offset: number, value: number): void {
     if (offset in this.#options.fixed) return;
     this.#words[offset / 4] = value;

@@ -12,7 +12,8 @@ export class DescriptorRing {
   readonly #registers: RegisterBlock;
   readonly #offset: number;
   readonly #port: DmaPort;
-  #head = 0;
+  /** Descriptors taken since the start, modulo 2^32. */
+  head = 0;
 
   /** `offset` is that of the ring's registers. */
   constructor(registers: RegisterBlock, offset: number, descriptorBytes: number, port: DmaPort) {
@@ -27,7 +28,7 @@ export class DescriptorRing {
   get waiting(): number {
     const size = this.#registers.word(this.#offset + RingRegister.SIZE);
     const tail = this.#registers.word(this.#offset + RingRegister.TAIL);
-    return size > MAX_RING ? 0 : Math.min(size, (tail - this.#head) >>> 0);
+    return size > MAX_RING ? 0 : Math.min(size, (tail - this.head) >>> 0);
   }
 
   /** Fetches the next descriptor into `bytes`. False when there is none, or no way to it. */
@@ -38,7 +39,7 @@ export class DescriptorRing {
   /** Writes a word back into the descriptor that was fetched, and goes on to the next one. */
   complete(wordOffset: number, value: number): boolean {
     const result = this.#port.writeWord(this.#address() + wordOffset, value);
-    this.#head = (this.#head + 1) >>> 0;
+    this.head = (this.head + 1) >>> 0;
     return result === 0;
   }
 
@@ -60,6 +61,6 @@ export class DescriptorRing {
   #address(): number {
     const size = this.#registers.word(this.#offset + RingRegister.SIZE);
     const base = this.#registers.address(this.#offset + RingRegister.BASE);
-    return base + (this.#head % size) * this.bytes.length;
+    return base + (this.head % size) * this.bytes.length;
   }
 }

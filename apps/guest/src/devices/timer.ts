@@ -2,7 +2,7 @@ import type { DmaPort } from "@viommu/memory";
 import type { MmioRegion } from "@viommu/plugin";
 import type { DeviceConfig } from "../config/guest-config.ts";
 import { createCounters } from "./device.ts";
-import type { Device, DeviceInterrupts } from "./device.ts";
+import type { Device, DeviceInterrupts, DeviceState } from "./device.ts";
 import { regionsOf } from "./interrupts.ts";
 import { DeviceRegister, TimerRegister } from "./layout.ts";
 import { RegisterBlock } from "./register-block.ts";
@@ -14,6 +14,9 @@ const WORD = 4;
  * when it is told to.
  */
 export class Timer implements Device {
+  eager = true;
+  /** It ticks at once. */
+  readonly pending = false;
   readonly config: DeviceConfig;
   readonly regions: readonly MmioRegion[];
   readonly interrupts: DeviceInterrupts;
@@ -45,5 +48,23 @@ export class Timer implements Device {
       this.counters.bytesWritten += WORD;
     } else this.counters.failedDma += 1;
     this.interrupts.raise(queue);
+  }
+
+  run(): number {
+    return 0;
+  }
+
+  save(): DeviceState {
+    return {
+      counters: { ...this.counters },
+      interrupts: this.interrupts.save(),
+      registers: this.#registers.save(),
+    };
+  }
+
+  restore(state: DeviceState): void {
+    Object.assign(this.counters, state.counters);
+    this.interrupts.restore(state.interrupts);
+    this.#registers.restore(state.registers);
   }
 }

@@ -14,9 +14,11 @@ import { mix } from "../random.ts";
 import type { Random } from "../random.ts";
 import type { DeviceDriver, DriverServices } from "./device-driver.ts";
 import { DriverRing } from "./driver-ring.ts";
+import type { RingState } from "./driver-ring.ts";
 import { fillPattern, firstDifference } from "./pattern.ts";
 import { PAGE } from "./ram.ts";
-import { cutLength, ScatterGather, setAddress } from "./scatter-gather.ts";
+import { cutLength, ScatterGather } from "./scatter-gather.ts";
+import type { Piece } from "./scatter-gather.ts";
 
 /** Requests that a queue has under way at most. */
 const BATCH = 2;
@@ -44,11 +46,23 @@ interface Queue {
   requests: readonly Request[];
 }
 
+/** What the driver of a disk knows. */
+interface BlockState {
+  readonly transfers: number;
+  readonly checkedBytes: number;
+  /** Number and version of the sectors that were written. */
+  readonly versions: readonly (readonly [sector: number, version: number])[];
+  readonly queues: readonly {
+    readonly ring: RingState;
+    readonly requests: readonly (Omit<Request, "memory"> & { readonly pieces: readonly Piece[] })[];
+  }[];
+}
+
 /**
  * Driver of the disk. It writes sectors with contents that belong to sector and version, and reads
  * them back, each from or to scattered memory.
  */
-export class BlockDriver implements DeviceDriver {
+export class BlockDriver implements DeviceDriver<BlockState> {
   readonly queues: number;
   transfers = 0;
   checkedBytes = 0;
@@ -93,12 +107,43 @@ export class BlockDriver implements DeviceDriver {
     return problems.find((problem) => problem !== null) ?? null;
   }
 
+  save(): BlockState {
+    const { transfers, checkedBytes } = this;
+    const versions = [...this.#versions].map((version, i) => [i, version] as const);
+    return {
+      transfers,
+      checkedBytes,
+      versions: versions.filter(([, version]) => version > 0),
+      queues: this.#queues.map(({ ring, requests }) => ({
+        ring: ring.save(),
+        requests: requests.map(({ memory, ...rest }) => ({ ...rest, pieces: memory.pieces })),
+      })),
+    };
+  }
+
+  restore({ transfers, checkedBytes, versions, queues }: BlockState): void {
+    const { ram, dma } = this.#services;
+    this.transfers = transfers;
+    this.checkedBytes = checkedBytes;
+    this.#versions.fill(0);
+    for (const [sector, version] of versions) this.#versions[sector] = version;
+    this.#queues.forEach((queue, i) => {
+      const { ring, requests } = queues[i]!;
+      queue.ring.restore(ring);
+      queue.requests = requests.map(({ pieces, ...rest }) => ({
+        ...rest,
+        memory: new ScatterGather(ram, dma, pieces),
+      }));
+    });
+  }
+
   #createQueue(registers: number, first: number, sectorsPerSlot: number): Queue {
     const { bus, ram, dma } = this.#services;
     const page = ram.allocate();
     const iova = dma.map(page, PAGE, Access.READ | Access.WRITE);
     const ring = new DriverRing(bus, registers, {
-      memory: ram.bytes(page, LISTS),
+      ram,
+      address: page,
       iova,
       size: BATCH,
       descriptorBytes: BlockRequest.BYTES,
@@ -115,7 +160,7 @@ export class BlockDriver implements DeviceDriver {
     const reading = written && random.below(2) === 0;
     const lengths = cutLength(count * SECTOR, MOST_PIECES, random);
     const access = reading ? Access.WRITE : Access.READ;
-    const memory = new ScatterGather(ram, dma, lengths, access, random);
+    const memory = ScatterGather.map(ram, dma, lengths, access, random);
     if (!reading) {
       for (let i = sector; i < sector + count; i += 1) this.#versions[i]! += 1;
       this.#eachSector(sector, count, fillPattern);
@@ -127,13 +172,11 @@ export class BlockDriver implements DeviceDriver {
   #put({ page, iova, ring }: Queue, { reading, sector, count, memory }: Request): void {
     const list = LISTS + (ring.made % BATCH) * LIST_BYTES;
     memory.describe(this.#services.ram.bytes(page + list, LIST_BYTES));
-    const { view, tailOffset: at } = ring;
-    const operation = reading ? BlockOperation.READ : BlockOperation.WRITE;
-    view.setUint32(at + BlockRequest.OPERATION, operation, true);
-    view.setUint32(at + BlockRequest.COUNT, count, true);
-    view.setUint32(at + BlockRequest.SECTOR, sector, true);
-    setAddress(view, at + BlockRequest.LIST, iova + list);
-    view.setUint32(at + BlockRequest.SEGMENTS, memory.count, true);
+    ring.set(BlockRequest.OPERATION, reading ? BlockOperation.READ : BlockOperation.WRITE);
+    ring.set(BlockRequest.COUNT, count);
+    ring.set(BlockRequest.SECTOR, sector);
+    ring.setAddress(BlockRequest.LIST, iova + list);
+    ring.set(BlockRequest.SEGMENTS, memory.count);
     ring.made += 1;
   }
 

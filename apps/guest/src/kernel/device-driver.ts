@@ -13,7 +13,7 @@ export interface DriverServices {
 }
 
 /** A driver of a device of this machine: gives it work, and checks what came of it. */
-export interface DeviceDriver {
+export interface DeviceDriver<State = unknown> {
   /** Queues, each with an interrupt of its own. */
   readonly queues: number;
   /** Packets and requests that were done and found right. */
@@ -24,4 +24,8 @@ export interface DeviceDriver {
   start(queue: number, random: Random): void;
   /** The interrupt of a queue has come. Returns what is wrong with its work, or null. */
   finish(queue: number): string | null;
+  /** All that it knows and guest memory does not, as plain objects. */
+  save(): State;
+  /** Goes on as the driver that was saved; both were started in the same way. */
+  restore(state: State): void;
 }

@@ -11,8 +11,8 @@ interface Target {
 export interface InterruptPath {
   /** From its return on, the interrupt arrives there. */
   point(target: Target): void;
-  /** The interrupt was served; `point` may have been called since it came. */
-  end(): void;
+  /** The interrupt was served; `vector` is where `point` has pointed it last. */
+  end(vector: number): void;
 }
 
 const MSIX_ENTRY = 16;
@@ -84,19 +84,17 @@ export function pinPath(
     writeRegister(index + 1, high);
     writeRegister(index, low);
   };
-  let entryVector = -1;
+  let told = false;
   return {
     point(target) {
-      const first = entryVector < 0;
       if (block === null) {
-        entryVector = target.vector;
         const mode = trigger === "level" ? LEVEL : 0;
         write(mode | target.vector, extendedDestination(target.apicId) << 16);
         return;
       }
       block.route(0, target);
-      if (!first) return;
-      entryVector = pin;
+      if (told) return;
+      told = true;
       const { low, high } = block.redirectionEntry(pin, {
         trigger,
         polarity: "high",
@@ -104,8 +102,8 @@ export function pinPath(
       });
       write(low, high);
     },
-    end() {
-      if (trigger === "level") bus.write(base + EOI, 4, entryVector, 0);
+    end(vector) {
+      if (trigger === "level") bus.write(base + EOI, 4, block === null ? vector : pin, 0);
     },
   };
 }

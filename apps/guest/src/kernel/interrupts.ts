@@ -28,6 +28,23 @@ export interface Interrupt {
   served: number;
 }
 
+/** The interrupts of a guest that moves. */
+export interface InterruptsState {
+  readonly counters: Interrupts["counters"];
+  readonly digest: number;
+  /** By the order in which they were added. */
+  readonly all: readonly (readonly [
+    vcpu: number,
+    vector: number,
+    arrived: number,
+    served: number,
+  ])[];
+  /** Vectors that an interrupt has moved away from; the number is its place in `all`. */
+  readonly retired: readonly (readonly [vcpu: number, vector: number, interrupt: number])[];
+  /** vCPUs with something to take. */
+  readonly waiting: readonly number[];
+}
+
 /** What one device needs for {@link Interrupts.add}. */
 export type NewInterrupt = Pick<Interrupt, "name" | "path" | "sent" | "serve" | "exclusive">;
 
@@ -108,10 +125,45 @@ export class Interrupts {
 
   /** Lets all vCPUs serve what has come. */
   run(): void {
-    this.#processors!.run((vcpu, vector) => {
-      this.#serve(vcpu, vector);
-    });
+    while (this.step());
+  }
+
+  /** Lets one vCPU serve what has come for it; false when nothing is left anywhere. */
+  step(): boolean {
+    if (this.#processors!.step(this.#serve)) return true;
     this.#table.releaseRetired();
+    return false;
+  }
+
+  save(): InterruptsState {
+    return {
+      counters: { ...this.counters },
+      digest: this.digest,
+      all: this.all.map(({ vcpu, vector, arrived, served }) => [vcpu, vector, arrived, served]),
+      retired: this.#table
+        .retired()
+        .map(({ vcpu, vector, owner }) => [vcpu, vector, this.all.indexOf(owner)]),
+      waiting: this.#processors!.save(),
+    };
+  }
+
+  /** Goes on as those that were saved; devices and their paths are the same. */
+  restore({ counters, digest, all, retired, waiting }: InterruptsState): void {
+    Object.assign(this.counters, counters);
+    this.digest = digest;
+    this.#table.clear();
+    for (const { exclusive } of this.all) exclusive?.clear();
+    this.all.forEach((interrupt, i) => {
+      const [vcpu, vector, arrived, served] = all[i]!;
+      Object.assign(interrupt, { vcpu, vector, arrived, served });
+      this.#table.put(vcpu, vector, interrupt);
+      interrupt.exclusive?.add(vector);
+    });
+    for (const [vcpu, vector, owner] of retired) {
+      this.#table.put(vcpu, vector, this.all[owner]!);
+      this.#table.retire(vcpu, vector);
+    }
+    this.#processors!.restore(waiting);
   }
 
   /** At the end: what was sent, what came and what was served must be the same. */
@@ -142,7 +194,7 @@ export class Interrupts {
     return true;
   }
 
-  #serve(vcpu: number, vector: number): void {
+  readonly #serve = (vcpu: number, vector: number): void => {
     if (vcpu === 0 && vector === FAULT_VECTOR) {
       this.#serveFaults();
       return;
@@ -150,9 +202,9 @@ export class Interrupts {
     const owner = this.#table.find(vcpu, vector)?.owner;
     if (owner === undefined) return; // told at its arrival
     const problem = owner.serve();
-    owner.path.end();
+    owner.path.end(owner.vector);
     owner.served += 1;
     this.counters.served += 1;
     if (problem !== null) this.#problems.add(`${owner.name}: ${problem}`);
-  }
+  };
 }

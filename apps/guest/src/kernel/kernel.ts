@@ -1,5 +1,5 @@
 import { probe } from "@viommu/guest-driver";
-import type { DriverFault, IommuDriver, PciBridges } from "@viommu/guest-driver";
+import type { DriverFault, DriverState, IommuDriver, PciBridges } from "@viommu/guest-driver";
 import type { GuestConfig } from "../config/guest-config.ts";
 import type { Machine } from "../machine/machine.ts";
 import { startDevices } from "./devices.ts";
@@ -8,6 +8,16 @@ import { FAULT_VECTOR } from "./interrupts.ts";
 import type { Interrupts } from "./interrupts.ts";
 import { splitMemory } from "./memory-plan.ts";
 import { Ram } from "./ram.ts";
+import type { RamState } from "./ram.ts";
+
+/** All that a kernel knows and guest memory does not, but for its interrupts. */
+export interface KernelState {
+  readonly iommu: DriverState | null;
+  readonly ram: RamState;
+  readonly faults: readonly DriverFault[];
+  /** By device. */
+  readonly drivers: readonly unknown[];
+}
 
 /** The operating system of a guest, up and running. */
 export interface Kernel {
@@ -16,6 +26,10 @@ export interface Kernel {
   readonly devices: readonly DrivenDevice[];
   /** Faults that its units have reported. */
   readonly faults: readonly DriverFault[];
+  save(): KernelState;
+  /** Why a state cannot be that of this kernel; null: it can. */
+  obstacle(state: KernelState): string | null;
+  restore(state: KernelState): void;
 }
 
 /**
@@ -34,7 +48,29 @@ export function bootKernel(machine: Machine, interrupts: Interrupts): Kernel {
   });
   iommu?.start();
   const devices = startDevices(machine, iommu, ram, interrupts);
-  return { iommu, devices, faults };
+  return {
+    iommu,
+    devices,
+    faults,
+    save: () => ({
+      iommu: iommu?.save() ?? null,
+      ram: ram.save(),
+      faults: [...faults],
+      drivers: devices.map(({ driver }) => driver.save()),
+    }),
+    obstacle: (state) =>
+      state.iommu === null || iommu?.fits(state.iommu) === true
+        ? null
+        : "its kernel has its tables and queues elsewhere",
+    restore: (state) => {
+      if (state.iommu !== null) iommu?.restore(state.iommu);
+      ram.restore(state.ram);
+      faults.splice(0, Infinity, ...state.faults);
+      devices.forEach(({ driver }, i) => {
+        driver.restore(state.drivers[i]);
+      });
+    },
+  };
 }
 
 function probeUnits(

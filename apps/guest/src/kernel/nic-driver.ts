@@ -13,6 +13,7 @@ import { mix } from "../random.ts";
 import type { Random } from "../random.ts";
 import type { DeviceDriver, DriverServices } from "./device-driver.ts";
 import { DriverRing } from "./driver-ring.ts";
+import type { RingState } from "./driver-ring.ts";
 import { fillPattern, firstDifference } from "./pattern.ts";
 import { PAGE } from "./ram.ts";
 
@@ -38,11 +39,23 @@ interface Queue {
   serial: number;
 }
 
+/** What the driver of a network card knows. */
+interface NicState {
+  readonly transfers: number;
+  readonly checkedBytes: number;
+  readonly queues: readonly {
+    readonly transmit: RingState;
+    readonly receive: RingState;
+    readonly packets: readonly Packet[];
+    readonly serial: number;
+  }[];
+}
+
 /**
  * Driver of the network card. Packets to send are mapped one by one and unmapped when they are sent;
  * what comes in must be the same, byte by byte.
  */
-export class NicDriver implements DeviceDriver {
+export class NicDriver implements DeviceDriver<NicState> {
   readonly queues: number;
   transfers = 0;
   checkedBytes = 0;
@@ -74,6 +87,29 @@ export class NicDriver implements DeviceDriver {
     return problems.find((problem) => problem !== null) ?? null;
   }
 
+  save(): NicState {
+    const { transfers, checkedBytes } = this;
+    const queues = this.#queues.map(({ transmit, receive, packets, serial }) => ({
+      transmit: transmit.save(),
+      receive: receive.save(),
+      packets,
+      serial,
+    }));
+    return { transfers, checkedBytes, queues };
+  }
+
+  restore({ transfers, checkedBytes, queues }: NicState): void {
+    this.transfers = transfers;
+    this.checkedBytes = checkedBytes;
+    this.#queues.forEach((queue, i) => {
+      const { transmit, receive, packets, serial } = queues[i]!;
+      queue.transmit.restore(transmit);
+      queue.receive.restore(receive);
+      queue.packets = packets;
+      queue.serial = serial;
+    });
+  }
+
   #createQueue(registers: number): Queue {
     const { bus, ram, dma } = this.#services;
     const page = ram.allocate();
@@ -81,7 +117,8 @@ export class NicDriver implements DeviceDriver {
     const half = PAGE / 2;
     const ring = (offset: number, at: number): DriverRing =>
       new DriverRing(bus, registers + offset, {
-        memory: ram.bytes(page + at, half),
+        ram,
+        address: page + at,
         iova: iova + at,
         size: BATCH,
         descriptorBytes: NicDescriptor.BYTES,

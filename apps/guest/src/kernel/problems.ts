@@ -10,4 +10,13 @@ export class Problems {
     this.count += 1;
     if (this.texts.length < KEPT) this.texts.push(text);
   }
+
+  save(): { readonly texts: readonly string[]; readonly count: number } {
+    return { texts: [...this.texts], count: this.count };
+  }
+
+  restore({ texts, count }: ReturnType<Problems["save"]>): void {
+    this.texts.splice(0, Infinity, ...texts);
+    this.count = count;
+  }
 }

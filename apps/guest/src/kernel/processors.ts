@@ -37,21 +37,27 @@ export class Processors {
     this.#waiting.push(vcpu);
   }
 
-  /** Lets all vCPUs take what has come, until nothing is left. */
-  run(serve: (vcpu: number, vector: number) => void): void {
-    for (let i = 0; i < this.#waiting.length; i += 1) {
-      const vcpu = this.#waiting[i]!;
-      this.#isWaiting[vcpu] = 0;
-      for (
-        let vector = this.#lapics.accept(vcpu);
-        vector >= 0;
-        vector = this.#lapics.accept(vcpu)
-      ) {
-        serve(vcpu, vector);
-        this.#endOfInterrupt(vcpu);
-      }
+  /** Lets the next vCPU take all that has come for it. False when nothing has come for any. */
+  step(serve: (vcpu: number, vector: number) => void): boolean {
+    const vcpu = this.#waiting.shift();
+    if (vcpu === undefined) return false;
+    this.#isWaiting[vcpu] = 0;
+    for (let vector = this.#lapics.accept(vcpu); vector >= 0; vector = this.#lapics.accept(vcpu)) {
+      serve(vcpu, vector);
+      this.#endOfInterrupt(vcpu);
     }
-    this.#waiting.length = 0;
+    return true;
+  }
+
+  /** The vCPUs with something to take. */
+  save(): number[] {
+    return [...this.#waiting];
+  }
+
+  restore(waiting: readonly number[]): void {
+    this.#waiting.splice(0, Infinity, ...waiting);
+    this.#isWaiting.fill(0);
+    for (const vcpu of waiting) this.#isWaiting[vcpu] = 1;
   }
 
   #endOfInterrupt(vcpu: number): void {

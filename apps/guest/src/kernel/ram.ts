@@ -5,11 +5,19 @@ import type { AddressRange } from "../config/guest-config.ts";
 /** Bytes of a page. */
 export const PAGE = 4096;
 
+/** Which pages nobody has: those given back, and all from `next` in a range on. */
+export interface RamState {
+  readonly free: readonly number[];
+  readonly range: number;
+  readonly next: number;
+}
+
 /** Guest memory as the guest's processors see it, and the pages that nobody has yet. */
 export class Ram {
   readonly #memory: GuestMemory;
   readonly #ranges: readonly AddressRange[];
   readonly #free: number[] = [];
+  readonly #words = new Int32Array(1);
   #range = 0;
   #next: number;
 
@@ -20,7 +28,7 @@ export class Ram {
     this.#next = ranges[0]!.base;
   }
 
-  /** The bytes themselves; inside one page. */
+  /** The bytes themselves; inside one page. They count as written now: not to be kept. */
   bytes(address: number, length: number): Uint8Array {
     const view = this.#memory.view(hiFromNumber(address), loFromNumber(address), length, true);
     if (view !== null) return view;
@@ -28,6 +36,16 @@ export class Ram {
       "ERR_VIOMMU_GUEST",
       `the guest has no memory at 0x${address.toString(16)}; give it what its memory map promises`,
     );
+  }
+
+  /** The word at an address. */
+  word(address: number): number {
+    this.#memory.readWords(hiFromNumber(address), loFromNumber(address), 1, this.#words);
+    return this.#words[0]! >>> 0;
+  }
+
+  setWord(address: number, value: number): void {
+    this.#memory.writeWord(hiFromNumber(address), loFromNumber(address), value | 0);
   }
 
   /** Address of a page of zeros. */
@@ -39,6 +57,16 @@ export class Ram {
 
   free(page: number): void {
     this.#free.push(page);
+  }
+
+  save(): RamState {
+    return { free: [...this.#free], range: this.#range, next: this.#next };
+  }
+
+  restore({ free, range, next }: RamState): void {
+    this.#free.splice(0, Infinity, ...free);
+    this.#range = range;
+    this.#next = next;
   }
 
   #takeNext(): number {

@@ -40,6 +40,27 @@ export class VectorTable<T> {
     this.#retired.push({ vcpu, vector });
   }
 
+  /** Vectors that interrupts have moved away from, with the owners. */
+  retired(): { vcpu: number; vector: number; owner: T }[] {
+    return this.#retired.map(({ vcpu, vector }) => {
+      const { owner } = this.#uses[vcpu]![vector]!;
+      return { vcpu, vector, owner };
+    });
+  }
+
+  /** Forgets everything. */
+  clear(): void {
+    for (const uses of this.#uses) uses.length = 0;
+    this.#retired.length = 0;
+  }
+
+  /** Gives a vector to an owner that had it. */
+  put(vcpu: number, vector: number, owner: T): void {
+    const uses = this.#uses[vcpu]!;
+    if (uses.length === 0) uses.length = VECTORS;
+    uses[vector] = { owner, retired: false };
+  }
+
   /** All vCPUs have served what had arrived. */
   releaseRetired(): void {
     for (const { vcpu, vector } of this.#retired) this.#uses[vcpu]![vector] = undefined;

@@ -1,17 +1,18 @@
 import type { MmioBus } from "@viommu/guest-driver";
 import { ApicMode, ioapic, lapicBus, lapics } from "@viommu/irq-hooks";
 import type { LapicBus, LapicBusOptions } from "@viommu/irq-hooks";
-import { assemble, guestMemory, pendingWork } from "@viommu/plugin";
+import { assemble, guestMemory, pendingWork, snapshottables } from "@viommu/plugin";
 import type { FaultRecord, GuestMemory, Plugin } from "@viommu/plugin";
 import { vtd, vtdUnits } from "@viommu/vtd";
 import type { VtdUnit } from "@viommu/vtd";
+import type { SavedDomain } from "@viommu/xen";
 import type { GuestConfig, IoapicConfig, UnitConfig } from "../config/guest-config.ts";
 import { devices } from "../devices/device.ts";
 import type { Device } from "../devices/device.ts";
 import { devicePlugin } from "../devices/plugin.ts";
 import { acpiPlugin, firmware, firmwarePlugin } from "./firmware.ts";
 import type { Firmware } from "./firmware.ts";
-import { memoryPlugin } from "./memory.ts";
+import { domainPages, memoryPlugin } from "./memory.ts";
 import { busPlugin, mmioBus } from "./mmio-bus.ts";
 
 /** A machine, switched on: firmware has run, nothing else has. */
@@ -24,6 +25,8 @@ export interface Machine {
   readonly units: readonly VtdUnit[];
   readonly devices: readonly Device[];
   readonly firmware: Firmware;
+  /** Its memory and the state of all its parts, to be saved and restored. */
+  readonly domain: SavedDomain;
   /** Does what bounded guest accesses have left over. */
   runPendingWork(): void;
 }
@@ -61,6 +64,7 @@ export function assembleMachine(config: GuestConfig, observer: MachineObserver =
     units: assembly.use(vtdUnits),
     devices: assembly.use(devices),
     firmware: assembly.use(firmware),
+    domain: { parts: assembly.use(snapshottables), pages: assembly.use(domainPages) },
     runPendingWork: () => {
       for (const part of work) if (part.pending) part.run(WORK_BUDGET);
     },
