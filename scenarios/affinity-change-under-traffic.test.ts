@@ -3,7 +3,6 @@
  * (IEC), what was delivered before waits in the IRR of the old vCPU.
  */
 import { describe, expect, it } from "vitest";
-import { runWorkload } from "../apps/guest/src/workload.ts";
 import { seed } from "./support/random.ts";
 import { handleOf, VirtualGuest } from "./support/virtual-guest.ts";
 
@@ -62,8 +61,8 @@ describe("Affinity change under traffic", () => {
     ],
     ["without one (MSI-X entry masked, changed, unmasked)", guestWith("", "")],
   ])("3,000 interrupts, moved 3,000 times, %s: none lost, none doubled", (_, yaml) => {
-    const { guest, kernel } = new VirtualGuest(yaml);
-    runWorkload(guest.config.workload, kernel.devices, guest.interrupts, () => undefined);
+    const { guest } = new VirtualGuest(yaml);
+    guest.workload.run(Infinity);
     guest.interrupts.checkTotals();
     expect(guest.problems.texts).toEqual([]);
     expect(guest.interrupts.counters).toEqual({ arrived: 3000, served: 3000, moved: 3000 });
