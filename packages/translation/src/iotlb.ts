@@ -60,18 +60,33 @@ export class Iotlb {
   answerLarge(tag: number, request: DmaRequest, need: number): boolean {
     const hi = request.hi | 0;
     const lo = request.lo | 0;
-    if (this.largePages === 0 || !isCacheable(hi, 0)) return false;
-    return (
-      this.answerPage(tag, hi, lo, need, 21, request) ||
-      ((this.largePages & HAS_1G) !== 0 && this.answerPage(tag, hi, lo, need, 30, request))
-    );
+    const largePages = this.largePages;
+    if (largePages === 0 || hi >> 26 !== hi >> 31) return false;
+    // most are of 2 MiB: as answerPage with constants in place of the size (a third of the time)
+    const spread = Math.imul((hi << 5) ^ (tag >>> 1), 0x9e37_79b1) >>> 12;
+    const slot = (((lo >>> 21) ^ spread) & this.mask) << 2;
+    const words = this.words;
+    const rights = words[slot | 2]!;
+    if (
+      words[slot] !== ((hi << 5) | (lo >>> 25)) ||
+      words[slot | 1] !== (tag | ((lo >>> 10) & 0x7800) | 1) ||
+      (need & ~rights) !== 0 ||
+      rights === 0
+    ) {
+      return (largePages & 2) !== 0 && this.answerPage(tag, hi, lo, need, 30, request);
+    }
+    request.outHi = rights >>> 6;
+    request.outLo = words[slot | 3]! | (lo & 0x1f_ffff);
+    request.pageShift = 21;
+    request.granted = rights & 0x3f;
+    return true;
   }
 
   /** Caches the result of a walk that found a 4 KiB page, for a cacheable address. */
   fillPage(tag: number, hi: number, lo: number, walk: Walk): void {
     const words = this.words;
     const region = (hi << 5) | (lo >>> 25);
-    const spread = Math.imul(region ^ (tag >>> 1), 0x9e37_79b1) >>> 12;
+    const spread = Math.imul((region >>> 3) ^ (tag >>> 1), 0x9e37_79b1) >>> 12;
     const slot = (((lo >>> 12) ^ spread) & this.mask) << 2;
     words[slot] = region;
     words[slot | KEY] = tag | ((lo >>> 10) & 0x7ffc);
@@ -147,9 +162,12 @@ export class Iotlb {
     }
   }
 
-  /** First word of the entry for a page. Pages of a contiguous 32 MiB (1 GiB, large) never meet. */
+  /**
+   * First word of the entry for a page. In a table of the usual size no two pages of an aligned
+   * 256 MiB meet (2 MiB pages: of 1 GiB), and those of others are spread.
+   */
   private slot(tag: number, hi: number, page: number, pageShift: number): number {
-    const region = pageShift === 12 ? regionOf(hi, page) : hi << 5;
+    const region = pageShift === 12 ? regionOf(hi, page) >>> 3 : hi << 5;
     const spread = Math.imul(region ^ (tag >>> 1), 0x9e37_79b1) >>> 12;
     return (((page >>> pageShift) ^ spread) & this.mask) << 2;
   }
