@@ -1,4 +1,3 @@
-import { MapFlag } from "@viommu/plugin";
 import type { P2m, P2mRun } from "./p2m.ts";
 
 /** Pages of a region: a bitmap of 512 bytes. */
@@ -14,13 +13,13 @@ export class DirtyPages {
     this.#p2m = p2m;
   }
 
-  /** Notes frames; those that no device can write are left out, so the p2m bounds the memory. */
+  /** Notes frames; those that no device can reach are left out, so the p2m bounds the memory. */
   add(gfn: number, count: number): void {
     const run = this.#run;
     const end = gfn + count;
     for (let at = gfn; at < end; at += run.count) {
       this.#p2m.lookup(at, run);
-      if ((run.rights & MapFlag.WRITE) !== 0) this.#set(at, Math.min(run.count, end - at));
+      if (run.rights !== 0) this.#set(at, Math.min(run.count, end - at));
     }
   }
 

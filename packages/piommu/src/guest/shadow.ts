@@ -97,7 +97,11 @@ export class Shadow {
   synchroniseAll(): void {
     if (this.failed) return;
     this.#ranges.length = 0;
-    this.#partial = -1;
+    if (this.#partial >= 0) {
+      // half written: forgotten, so that it is written from its beginning
+      const leaf = { at: this.#partial, end: this.#partial + 1 };
+      this.#clear(leaf, leaf.end, 1);
+    }
     this.#add({ at: 0, end: this.#end });
   }
 
@@ -241,7 +245,6 @@ export class Shadow {
     const last = Math.min(end, range.end);
     const taken = this.#clear(range, last, Math.max(1, budget));
     if (taken === 0) range.at = last;
-    this.#partial = -1;
     return taken;
   }
 
@@ -299,6 +302,7 @@ export class Shadow {
     while (taken < budget && this.#leaves.findFrom(range.at, end, leaf)) {
       const pages = 2 ** leaf.order;
       this.#leaves.remove(leaf);
+      if (leaf.dfn === this.#partial) this.#partial = -1;
       if (this.tracking && (leaf.flags & MapFlag.WRITE) !== 0) dirty.add(leaf.gfn, pages);
       projection.clear(leaf.dfn, pages);
       first = Math.min(first, leaf.dfn);
