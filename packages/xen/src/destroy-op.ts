@@ -6,7 +6,7 @@ import { OpField } from "./op-layout.ts";
 
 /** GSTS and its bits TES, QIES and IRES (VT-d 11.4.4). */
 const GSTS = 0x1c;
-const IN_USE = (1 << 31) | (1 << 26) | (1 << 25);
+const SWITCHED_ON = (1 << 31) | (1 << 26) | (1 << 25);
 
 /**
  * `viommu_op` destroy. A unit that the guest has switched on, or with an access under way, stays:
@@ -17,14 +17,17 @@ export function destroy(call: OpCall, domain: XenDomain): number {
   if (!call.isClear(OpField.BODY)) return -Errno.EINVAL;
   const hosted = domain.units.find((unit) => unit.id === id);
   if (hosted === undefined) return -Errno.ENOENT;
-  if (isInUse(hosted.unit)) return -Errno.EBUSY;
+  if (isSwitchedOn(hosted.unit)) return -Errno.EBUSY;
+  // device models say now what they have in flight
+  domain.forget(hosted);
+  const { inFlight } = hosted.unit.dma;
+  if (!inFlight.drained(inFlight.mark())) return -Errno.EBUSY;
   domain.remove(hosted);
   return 0;
 }
 
-function isInUse(unit: VtdUnit): boolean {
+function isSwitchedOn(unit: VtdUnit): boolean {
   const status = new Int32Array(2);
   unit.read(GSTS, 4, status);
-  const { inFlight } = unit.dma;
-  return (status[0]! & IN_USE) !== 0 || !inFlight.drained(inFlight.mark());
+  return (status[0]! & SWITCHED_ON) !== 0;
 }

@@ -59,6 +59,12 @@ export interface DomainCounters {
   drains: number;
 }
 
+interface ConnectedModel {
+  /** The domain as which it issues operations. */
+  readonly modelDomain: number;
+  readonly model: DeviceModel;
+}
+
 /** An invalidation that waits for a device model. */
 interface Drain {
   readonly hosted: HostedUnit;
@@ -91,7 +97,7 @@ export class XenDomain implements PendingWork {
   /** What the domain's units report to: its counters, its device models, the host's observers. */
   readonly hooks: HookTable;
   readonly #units: HostedUnit[] = [];
-  readonly #models: { readonly modelDomain: number; readonly model: DeviceModel }[] = [];
+  readonly #models: ConnectedModel[] = [];
   readonly #drains = new Map<number, Drain>();
   #nextTicket = 1;
 
@@ -130,18 +136,24 @@ export class XenDomain implements PendingWork {
 
   /** From now on a device model is told of invalidations; it issues operations as `modelDomain`. */
   connect(modelDomain: number, model: DeviceModel): void {
-    this.#models.push({ modelDomain, model });
-    for (const { id } of this.#units) model.invalidate(id, 0, null);
+    const connected = { modelDomain, model };
+    this.#models.push(connected);
+    for (const hosted of this.#units) this.#tell(connected, hosted, null);
   }
 
   add(hosted: HostedUnit): void {
     this.#units.push(hosted);
     this.machine.attach(hosted.unit);
-    this.#tellModels(hosted, null);
+    this.forget(hosted);
   }
 
+  /** Models forget all answers of a unit; what they have in flight holds up the unit from now on. */
+  forget(hosted: HostedUnit): void {
+    for (const connected of this.#models) this.#tell(connected, hosted, null);
+  }
+
+  /** Takes a unit away; models have forgotten it. */
   remove(hosted: HostedUnit): void {
-    this.#tellModels(hosted, null);
     for (const [ticket, drain] of this.#drains) {
       if (drain.hosted === hosted) this.#drains.delete(ticket);
     }
@@ -190,26 +202,30 @@ export class XenDomain implements PendingWork {
         const hosted = byName(name);
         // interrupt entries and device-TLBs are nothing that a model keeps answers of
         const concerns = what.kind !== "interrupt-entry" && what.kind !== "device-tlb";
-        if (hosted !== undefined && concerns) this.#tellModels(hosted, seenByModels(hosted, what));
+        if (hosted !== undefined && concerns) {
+          const seen = seenByModels(hosted, what);
+          for (const connected of this.#models) this.#tell(connected, hosted, seen);
+        }
         host.invalidate?.(name, what);
       },
       modeChange: (name, mode) => {
         const hosted = byName(name);
-        if (hosted !== undefined) this.#tellModels(hosted, null);
+        if (hosted !== undefined) this.forget(hosted);
         host.modeChange?.(name, mode);
       },
     };
   }
 
-  #tellModels(hosted: HostedUnit, what: Invalidation | null): void {
-    for (const { modelDomain, model } of this.#models) {
-      const ticket = this.#nextTicket;
-      if (model.invalidate(hosted.id, ticket, what)) continue;
-      this.#nextTicket = (ticket + 1) >>> 0 || 1;
-      this.counters.drains += 1;
-      const inFlight = hosted.unit.dma.enter();
-      this.#drains.set(ticket, { hosted, inFlight, modelDomain });
-    }
+  #tell(
+    { modelDomain, model }: ConnectedModel,
+    hosted: HostedUnit,
+    what: Invalidation | null,
+  ): void {
+    const ticket = this.#nextTicket;
+    if (model.invalidate(hosted.id, ticket, what)) return;
+    this.#nextTicket = (ticket + 1) >>> 0 || 1;
+    this.counters.drains += 1;
+    this.#drains.set(ticket, { hosted, inFlight: hosted.unit.dma.enter(), modelDomain });
   }
 }
 

@@ -56,7 +56,10 @@ export class ViommuRegistry {
   removeDomain(domid: number): void {
     const domain = this.#domains.get(domid);
     if (domain === undefined) throw badDomain(domid, "there is none with this number");
-    for (const hosted of [...domain.units]) domain.remove(hosted);
+    for (const hosted of [...domain.units]) {
+      domain.forget(hosted);
+      domain.remove(hosted);
+    }
     this.#domains.delete(domid);
   }
 

@@ -113,6 +113,29 @@ describe("drain", () => {
     }).toThrow("no access with ticket");
   });
 
+  it("a model that is connected in the middle of an access is waited for, too", () => {
+    const { host, tables, domain } = draining();
+    const late = new DummyViommu({ client: host.client, domid: GUEST });
+    const ticket = late.enter();
+    domain.connect(DOM0, late);
+    const complete = tables.sync();
+    expect(complete()).toBe(false);
+    late.leave(ticket);
+    expect(complete()).toBe(true);
+  });
+
+  it("a vIOMMU is not destroyed while a model has an access in flight (EBUSY)", () => {
+    const host = new XenHost();
+    const { domain } = host.guestWithUnit();
+    const dummy = new DummyViommu({ client: host.client, domid: GUEST });
+    domain.connect(DOM0, dummy);
+    const ticket = dummy.enter();
+    expect(host.client.destroy(GUEST, 0)).toBe(-Errno.EBUSY);
+    expect(host.client.destroy(GUEST, 0)).toBe(-Errno.EBUSY);
+    dummy.leave(ticket);
+    expect(host.client.destroy(GUEST, 0)).toBe(0);
+  });
+
   it("a domain may end while one waits", () => {
     const { host, dummy, tables } = draining();
     const ticket = dummy.enter();

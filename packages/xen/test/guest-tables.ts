@@ -29,7 +29,7 @@ export const Gcmd = {
 } as const;
 
 /** Descriptors as words: global context-cache, global IOTLB, all interrupt entries. */
-export const CONTEXT_GLOBAL = [0x11, 0, 0, 0] as const;
+const CONTEXT_GLOBAL = [0x11, 0, 0, 0] as const;
 export const IOTLB_GLOBAL = [0x12, 0, 0, 0] as const;
 export const INTERRUPTS_ALL = [0x04, 0, 0, 0] as const;
 

@@ -16,7 +16,7 @@ export const DOM0 = 0;
 export const GUEST = 1;
 
 /** Messages that reached a guest: `[upper, address, data]`, unsigned. */
-export type Messages = [number, number, number][];
+type Messages = [number, number, number][];
 
 /** A guest's side of one domain. */
 export interface TestGuest {
