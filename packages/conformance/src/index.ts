@@ -15,6 +15,8 @@ export { interruptRemapperConformance } from "./interrupt-remapper.ts";
 export type { InterruptRemapperHarness, InterruptRoutes } from "./interrupts-under-test.ts";
 export { interruptSinkConformance } from "./interrupt-sink.ts";
 export type { Delivery, InterruptSinkHarness, SinkCpu } from "./sink-under-test.ts";
+export { physicalIommuConformance } from "./physical-iommu.ts";
+export type { PhysicalInterrupt, PhysicalIommuHarness } from "./physical-under-test.ts";
 export { messageOf } from "./interrupt-message.ts";
 export type { Interrupt, MessageWords } from "./interrupt-message.ts";
 
