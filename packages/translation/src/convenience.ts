@@ -1,10 +1,11 @@
-import { DmaRequest, hiFromWords, NO_PASID, UNREACHABLE } from "@viommu/plugin";
+import { DmaRequest, hiFromWords, UNREACHABLE } from "@viommu/plugin";
 import type { DmaRemapper } from "@viommu/plugin";
 
 /** Answer of the convenience layer for a request that was blocked without a fault reason. */
 const ABORTED = -0x100;
 
 const GIB = 2 ** 30;
+const PER_GIB = 2 ** -30;
 const LO_MASK = 0x3fff_ffff;
 
 /**
@@ -13,6 +14,7 @@ const LO_MASK = 0x3fff_ffff;
  */
 export class NumberPort {
   private readonly remapper: DmaRemapper;
+  /** Untranslated, without PASID, as it is made. */
   private readonly request = new DmaRequest();
   /** A bigint goes in and out as two words: arithmetic with it costs ten times as much. */
   private readonly wide = new BigUint64Array(1);
@@ -25,12 +27,16 @@ export class NumberPort {
   /** The output address, minus the fault reason, or -100h for an abort without one. */
   translateNumber(sourceId: number, address: number, access: number): number {
     const { request } = this;
-    const inReach = address >= 0 && Number.isSafeInteger(address);
-    const hi = inReach ? Math.floor(address / GIB) : UNREACHABLE;
-    request.hi = hi | 0;
-    request.lo = inReach ? (address - hi * GIB) | 0 : 0;
-    const result = this.translate(sourceId, access);
-    return result === 0 ? request.outHi * GIB + request.outLo : result;
+    const hi = (address * PER_GIB) | 0;
+    const lo = address - hi * GIB;
+    // what is no address fails one of these: fractions, NaN, negative numbers, and 2^53 and more
+    const inReach = (lo & LO_MASK) === lo && hi >>> 23 === 0;
+    request.hi = inReach ? hi : UNREACHABLE;
+    request.lo = inReach ? lo | 0 : 0;
+    request.sourceId = sourceId;
+    request.access = access;
+    const result = this.remapper.translate(request);
+    return result === 0 ? request.outHi * GIB + request.outLo : failure(result);
   }
 
   /** The same with a 64-bit address. */
@@ -39,8 +45,10 @@ export class NumberPort {
     wide[0] = address;
     request.hi = hiFromWords(words[0]!, words[1]!);
     request.lo = words[0]! & LO_MASK;
-    const result = this.translate(sourceId, access);
-    if (result !== 0) return this.fault(result);
+    request.sourceId = sourceId;
+    request.access = access;
+    const result = this.remapper.translate(request);
+    if (result !== 0) return this.fault(failure(result));
     const outHi = request.outHi > 0 ? request.outHi & 0x07ff_ffff : request.outHi;
     words[0] = (outHi << 30) | request.outLo;
     words[1] = outHi >> 2;
@@ -52,14 +60,9 @@ export class NumberPort {
     this.words[0] = -result;
     return -this.wide[0];
   }
+}
 
-  private translate(sourceId: number, access: number): number {
-    const { request } = this;
-    request.sourceId = sourceId;
-    request.pasid = NO_PASID;
-    request.addressType = 0;
-    request.access = access;
-    const result = this.remapper.translate(request);
-    return result < 0 ? ABORTED : -result;
-  }
+/** What stands for an address when there is none. */
+function failure(result: number): number {
+  return result < 0 ? ABORTED : -result;
 }

@@ -27,9 +27,16 @@ export class DomainTable {
   readonly domains: Map<number, Domain> = new Map<number, Domain>();
   readonly filled: PlacedList<Domain> = new PlacedList<Domain>();
   private readonly options: DomainTableOptions;
+  private last: Domain | undefined;
 
   constructor(options: DomainTableOptions) {
     this.options = options;
+  }
+
+  /** A domain that has spaces. Invalidations come in rows for one domain: the last one is kept. */
+  get(domainId: number): Domain | undefined {
+    if (this.last?.domainId !== domainId) this.last = this.domains.get(domainId);
+    return this.last;
   }
 
   /** The space of this key, if a way already leads to it. */
@@ -57,6 +64,12 @@ export class DomainTable {
     if (under === null) return;
     if (under.scope === null) this.add(domainId, BELOW_FIRST_STAGE, under);
     under.users += 1;
+  }
+
+  /** A domain has no spaces left. */
+  forget(domainId: number): void {
+    this.domains.delete(domainId);
+    this.last = undefined;
   }
 
   /** Makes everything unreachable that is cached for a space. */
@@ -107,7 +120,7 @@ export class Domain implements Placed {
     this.pasids.delete(scope.pasid);
     if (this.pasids.size > 0) return;
     this.table.filled.remove(this);
-    this.table.domains.delete(this.domainId);
+    this.table.forget(this.domainId);
   }
 }
 

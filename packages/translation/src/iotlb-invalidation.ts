@@ -42,7 +42,7 @@ export class IotlbInvalidation {
    * that went through a first stage there. With `leafOnly` cached paging structures stay.
    */
   pages(domainId: number, hi: number, lo: number, order: number, leafOnly: boolean): void {
-    const scopes = this.domains.domains.get(domainId)?.filled.items;
+    const scopes = this.domains.get(domainId)?.filled.items;
     if (scopes === undefined) return;
     // from the end: a scope that is invalidated as a whole leaves the list
     for (let i = scopes.length - 1; i >= 0; i -= 1) {

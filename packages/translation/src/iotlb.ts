@@ -113,10 +113,18 @@ export class Iotlb {
    * @param order at most 9: no 2 MiB border is crossed
    */
   drop(tag: number, hi: number, lo: number, order: number): void {
-    const end = lo + (1 << (12 + order));
-    for (let page = lo; page < end; page += 0x1000) this.dropPage(tag, hi, page, 12);
-    if ((this.largePages & HAS_2M) !== 0) this.dropPage(tag, hi, lo, 21);
-    if ((this.largePages & HAS_1G) !== 0) this.dropPage(tag, hi, lo, 30);
+    const { words, mask } = this;
+    // by hand, as in fillPage: the slots of these pages differ in their low bits only
+    const region = (hi << 5) | (lo >>> 25);
+    const spread = Math.imul((region >>> 3) ^ (tag >>> 1), 0x9e37_79b1) >>> 12;
+    const end = (lo >>> 12) + (1 << order);
+    for (let page = lo >>> 12; page < end; page = (page + 1) | 0) {
+      const slot = ((page ^ spread) & mask) << 2;
+      if (words[slot] === region && words[slot | KEY] === (tag | ((page << 2) & 0x7ffc))) {
+        words[slot | RIGHTS] = 0;
+      }
+    }
+    if (this.largePages !== 0) this.dropLarge(tag, hi, lo);
   }
 
   /** Drops everything; needed only when tags are used again. */
@@ -151,6 +159,11 @@ export class Iotlb {
     request.pageShift = pageShift;
     request.granted = rights & 0x3f;
     return true;
+  }
+
+  private dropLarge(tag: number, hi: number, lo: number): void {
+    if ((this.largePages & HAS_2M) !== 0) this.dropPage(tag, hi, lo, 21);
+    if ((this.largePages & HAS_1G) !== 0) this.dropPage(tag, hi, lo, 30);
   }
 
   private dropPage(tag: number, hi: number, lo: number, pageShift: number): void {
