@@ -58,26 +58,21 @@ function wrongFaults(
 ): () => PhysicalIommuHarness {
   return () => {
     const harness = unitHarness();
-    const { iommu } = harness;
     let listener: PhysicalIommu["faultListener"] = null;
-    const real = Object.create(iommu) as PhysicalIommu;
-    for (const name of Object.getOwnPropertyNames(Object.getPrototypeOf(iommu))) {
-      const value: unknown = iommu[name as keyof PhysicalIommu];
-      if (typeof value === "function") Object.assign(real, { [name]: value.bind(iommu) });
-    }
-    Object.defineProperty(real, "faultListener", {
-      get: () => listener,
+    Object.defineProperty(harness.iommu, "faultListener", {
+      get: () => {
+        const suite = listener;
+        return suite === null
+          ? null
+          : (fault: PhysicalFault) => {
+              tell(fault, suite);
+            };
+      },
       set: (next: PhysicalIommu["faultListener"]) => {
         listener = next;
-        iommu.faultListener =
-          next === null
-            ? null
-            : (fault) => {
-                tell(fault, next);
-              };
       },
     });
-    return { ...harness, iommu: real };
+    return harness;
   };
 }
 
