@@ -10,8 +10,8 @@ const FUNCTION_MASK = 0x4000_0000;
 
 /**
  * After some steps of the workload something else happens, too: functions that are not there ask for
- * memory and send interrupts that belong to others, and the first device's vectors are masked for one
- * step. The number of the step decides all of it, so that a guest which has moved meets the same.
+ * memory and send interrupts that belong to others, and the first device's vectors are masked for two
+ * steps. The number of the step decides all of it, so that a guest which has moved meets the same.
  */
 export function addStrays(guest: Guest): void {
   const { workload, config, machine } = guest;
@@ -21,7 +21,8 @@ export function addStrays(guest: Guest): void {
   const chance = (step: number, salt: number): number => mix(mix(seed, step), salt) >>> 0;
   // of one unit: fault events of several would merge, as they share a vector
   const unit = machine.units.at(-1)!;
-  const masks = (step: number): boolean => chance(step, 1) % 7 === 0;
+  // no longer than the shortest way from a device to the vCPU that serves it
+  const masks = (step: number): boolean => step % 4 < 2 && chance(step >> 2, 1) % 3 > 0;
   const step = workload.step.bind(workload);
   workload.step = () => {
     const more = step();
