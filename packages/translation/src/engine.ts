@@ -171,7 +171,7 @@ export class TranslationEngine implements DmaRemapper {
     const tag = this.tags[request.sourceId & this.sourceMask]!;
     // Iotlb.slot, by hand
     const region = (hi << 5) | (lo >>> 25);
-    const spread = Math.imul((region >>> 3) ^ (tag >>> 1), 0x9e37_79b1) >>> 12;
+    const spread = Math.imul(region ^ (tag >>> 1), 0x9e37_79b1) >>> 19;
     const slot = (((lo >>> 12) ^ spread) & this.mask) << 2;
     const words = this.words;
     const rights = words[slot | 2]!;

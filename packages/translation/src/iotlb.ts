@@ -63,7 +63,7 @@ export class Iotlb {
     const largePages = this.largePages;
     if (largePages === 0 || hi >> 26 !== hi >> 31) return false;
     // most are of 2 MiB: as answerPage with constants in place of the size (a third of the time)
-    const spread = Math.imul((hi << 5) ^ (tag >>> 1), 0x9e37_79b1) >>> 12;
+    const spread = Math.imul((hi << 5) ^ (tag >>> 1), 0x9e37_79b1) >>> 19;
     const slot = (((lo >>> 21) ^ spread) & this.mask) << 2;
     const words = this.words;
     const rights = words[slot | 2]!;
@@ -86,7 +86,7 @@ export class Iotlb {
   fillPage(tag: number, hi: number, lo: number, walk: Walk): void {
     const words = this.words;
     const region = (hi << 5) | (lo >>> 25);
-    const spread = Math.imul((region >>> 3) ^ (tag >>> 1), 0x9e37_79b1) >>> 12;
+    const spread = Math.imul(region ^ (tag >>> 1), 0x9e37_79b1) >>> 19;
     const slot = (((lo >>> 12) ^ spread) & this.mask) << 2;
     words[slot] = region;
     words[slot | KEY] = tag | ((lo >>> 10) & 0x7ffc);
@@ -116,7 +116,7 @@ export class Iotlb {
     const { words, mask } = this;
     // by hand, as in fillPage: the slots of these pages differ in their low bits only
     const region = (hi << 5) | (lo >>> 25);
-    const spread = Math.imul((region >>> 3) ^ (tag >>> 1), 0x9e37_79b1) >>> 12;
+    const spread = Math.imul(region ^ (tag >>> 1), 0x9e37_79b1) >>> 19;
     const end = (lo >>> 12) + (1 << order);
     for (let page = lo >>> 12; page < end; page = (page + 1) | 0) {
       const slot = ((page ^ spread) & mask) << 2;
@@ -177,11 +177,12 @@ export class Iotlb {
 
   /**
    * First word of the entry for a page. In a table of the usual size no two pages of an aligned
-   * 256 MiB meet (2 MiB pages: of 1 GiB), and those of others are spread.
+   * 256 MiB meet (2 MiB pages: of 1 GiB). Spaces are spread over 8192 entries only: with its new tag
+   * a space that was invalidated fills entries which are still near to the processor.
    */
   private slot(tag: number, hi: number, page: number, pageShift: number): number {
-    const region = pageShift === 12 ? regionOf(hi, page) >>> 3 : hi << 5;
-    const spread = Math.imul(region ^ (tag >>> 1), 0x9e37_79b1) >>> 12;
+    const region = pageShift === 12 ? regionOf(hi, page) : hi << 5;
+    const spread = Math.imul(region ^ (tag >>> 1), 0x9e37_79b1) >>> 19;
     return (((page >>> pageShift) ^ spread) & this.mask) << 2;
   }
 }
