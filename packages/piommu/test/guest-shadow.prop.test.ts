@@ -227,7 +227,7 @@ const p2mMapped = fc.tuple(run, fc.nat(0xb00), type).map(
     new Command(`p2m map ${gfn}+${count} -> ${at} ${kind}`, (oracle, real) => {
       const mfn = count >= 512 ? Math.floor(at / 512) * 512 : at;
       const old = framesOf(oracle, gfn, count);
-      if (!real.p2m.map(gfn, mfn, count, kind, () => void real.held.clear())) hold(real, old);
+      if (!real.p2m.map(gfn, mfn, count, kind, releaseOf(real))) hold(real, old);
       for (let i = 0; i < count; i++) {
         oracle.p2m.set(gfn + i, { mfn: mfn + i, rights: TYPE_RIGHTS[kind] });
         oracle.dirty.delete(gfn + i);
@@ -238,7 +238,7 @@ const p2mUnmapped = run.map(
   ([gfn, count]) =>
     new Command(`p2m unmap ${gfn}+${count}`, (oracle, real) => {
       const old = framesOf(oracle, gfn, count);
-      if (!real.p2m.unmap(gfn, count, () => void real.held.clear())) hold(real, old);
+      if (!real.p2m.unmap(gfn, count, releaseOf(real))) hold(real, old);
       for (let i = 0; i < count; i++) {
         oracle.p2m.delete(gfn + i);
         oracle.dirty.delete(gfn + i);
@@ -332,6 +332,12 @@ function landAll(real: Real): void {
 function hold(real: Real, frames: readonly number[]): void {
   expect(real.tickets.length).toBeGreaterThan(0);
   for (const mfn of frames) real.held.add(mfn);
+}
+
+function releaseOf(real: Real): () => void {
+  return () => {
+    real.held.clear();
+  };
 }
 
 function framesOf(oracle: GuestOracle, gfn: number, count: number): number[] {

@@ -5,11 +5,8 @@ const CHUNK_FRAMES = 2 ** 18;
 /** Reads entries of guest tables; frames are in units of 4 KiB. */
 export class EntryReader {
   readonly #memory: GuestMemory;
-  readonly #all = new Int32Array(16);
   /** The words of the entry read last. */
-  readonly words: Int32Array = this.#all;
-  /** Entries read so far. */
-  reads = 0;
+  readonly words: Int32Array = new Int32Array(16);
 
   constructor(memory: GuestMemory) {
     this.#memory = memory;
@@ -17,11 +14,16 @@ export class EntryReader {
 
   /** Reads entry `index` of `size` words (up to 16) in the table at `frame`. False: no memory. */
   read(frame: number, index: number, size: number): boolean {
-    this.reads += 1;
     const byte = index * size * 4;
     const at = frame + Math.floor(byte / 4096);
     const hi = Math.floor(at / CHUNK_FRAMES);
     const lo = (at % CHUNK_FRAMES) * 4096 + (byte % 4096);
+    const chunk = this.#memory.chunks[hi];
+    if (size === 2 && chunk !== undefined && !this.#memory.shared && lo >>> 2 < chunk.length - 1) {
+      this.words[0] = chunk[lo >>> 2]!;
+      this.words[1] = chunk[(lo >>> 2) | 1]!;
+      return true;
+    }
     return this.#memory.readWords(hi, lo, size, this.words);
   }
 }

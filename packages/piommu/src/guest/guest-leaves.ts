@@ -83,10 +83,12 @@ export class GuestLeaves {
       let node = this.#nodes[0]!;
       let index = indexIn(node, at);
       for (;;) {
-        while (index < ENTRIES && node.entries[index] === 0) index += 1;
-        if (index === ENTRIES) break;
-        const first = node.base + index * pagesOf(node.level);
-        if (first >= end) return false;
+        const limit = Math.min(ENTRIES, Math.ceil((end - node.base) / pagesOf(node.level)));
+        while (index < limit && node.entries[index] === 0) index += 1;
+        if (index >= limit) {
+          if (limit < ENTRIES) return false;
+          break;
+        }
         const entry = node.entries[index]!;
         if (entry > 0) {
           fill(node, index, out);

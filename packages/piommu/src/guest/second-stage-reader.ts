@@ -61,11 +61,6 @@ export class SecondStageReader {
     };
   }
 
-  /** Entries read so far. */
-  get reads(): number {
-    return this.#reader.reads;
-  }
-
   /** Reads an entry of a table of `level` (1 for 4 KiB pages): one of {@link EntryKind}. */
   read(table: number, index: number, level: number): number {
     const { words } = this.#reader;

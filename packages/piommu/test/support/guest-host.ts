@@ -1,6 +1,6 @@
 import { createMemory } from "@viommu/memory";
 import type { ChunkedMemory } from "@viommu/memory";
-import { createHookTable } from "@viommu/plugin";
+import { createHookTable, DmaRequest } from "@viommu/plugin";
 import type { HookTable, PhysicalFault } from "@viommu/plugin";
 import { createProfile, createUnit } from "@viommu/vtd";
 import type { ProfileOptions, VtdUnit } from "@viommu/vtd";
@@ -126,30 +126,11 @@ export function guestHost(options: GuestHostOptions = {}): GuestHost {
 
 /** The host frame that a read of page `dfn` by a device reaches; -1 where it is blocked. */
 export function reach(physical: PhysicalUnit, sourceId: number, dfn: number, access = 1): number {
-  const { dmaRemapper } = physical;
-  const request = {
-    ...emptyRequest(),
-    sourceId,
-    access,
-    hi: Math.floor(dfn / 2 ** 18),
-    lo: (dfn % 2 ** 18) * 4096,
-  };
-  if (dmaRemapper.translate(request) !== 0) return -1;
+  const request = new DmaRequest();
+  request.sourceId = sourceId;
+  request.access = access;
+  request.hi = Math.floor(dfn / 2 ** 18);
+  request.lo = (dfn % 2 ** 18) * 4096;
+  if (physical.dmaRemapper.translate(request) !== 0) return -1;
   return request.outHi * 2 ** 18 + Math.floor(request.outLo / 4096);
-}
-
-function emptyRequest() {
-  return {
-    sourceId: 0,
-    pasid: -1,
-    addressType: 0,
-    access: 0,
-    hi: 0,
-    lo: 0,
-    outHi: 0,
-    outLo: 0,
-    pageShift: 12,
-    granted: 0,
-    suppressed: false,
-  };
 }

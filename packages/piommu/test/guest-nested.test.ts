@@ -1,0 +1,188 @@
+import { DmaRequest, NO_PASID } from "@viommu/plugin";
+import { describe, expect, it } from "vitest";
+import type { GuestIommu } from "../src/index.ts";
+import { DEVICE, guestHost, OFFSET, reach, VIRTUAL } from "./support/guest-host.ts";
+import type { GuestHost, GuestHostOptions } from "./support/guest-host.ts";
+import { GuestKernel } from "./support/guest-kernel.ts";
+
+const SCALABLE = { scalableMode: true, passThrough: true } as const;
+/** PASIDE of a context entry; the directory has 128 entries. */
+const PASIDE = 8;
+
+function scalable(options: GuestHostOptions = {}): GuestHost & {
+  kernel: GuestKernel;
+  directory: number;
+} {
+  const made = guestHost({ physical: SCALABLE, profile: SCALABLE, ...options });
+  const kernel = new GuestKernel(made.memory, made.unit, true);
+  const directory = kernel.table();
+  kernel.setScalableContext(VIRTUAL, directory, PASIDE);
+  return { ...made, kernel, directory };
+}
+
+/** Words of a PASID table entry. */
+const firstStage = (root: number, domainId: number): bigint[] => [
+  0x41n,
+  BigInt(domainId),
+  BigInt(root * 4096),
+];
+const secondStage = (root: number, domainId: number): bigint[] => [
+  BigInt(root * 4096) | 0x89n,
+  BigInt(domainId),
+  0n,
+];
+const nested = (first: number, second: number, domainId: number): bigint[] => [
+  BigInt(second * 4096) | 0xc9n,
+  BigInt(domainId),
+  BigInt(first * 4096),
+];
+
+function settle(driver: GuestIommu): void {
+  while (driver.pending) driver.run(100);
+}
+
+function reachWith({ physical }: GuestHost, pasid: number, page: number, access = 1): number {
+  const request = new DmaRequest();
+  request.sourceId = DEVICE;
+  request.pasid = pasid;
+  request.access = access;
+  request.lo = page * 4096;
+  if (physical.dmaRemapper.translate(request) !== 0) return -1;
+  return request.outHi * 2 ** 18 + Math.floor(request.outLo / 4096);
+}
+
+const pasidCache = (domainId: number, pasid: number): bigint[] => [
+  0x17n | (BigInt(domainId) << 16n) | (BigInt(pasid) << 32n),
+];
+const pasidIotlb = (domainId: number, pasid: number): bigint[] => [
+  0x26n | (BigInt(domainId) << 16n) | (BigInt(pasid) << 32n),
+  0n,
+];
+
+describe("first-stage tables of a guest", () => {
+  it("are walked by the host on top of GPA→HPA", () => {
+    const made = scalable();
+    const { directory, kernel, p2m, physical } = made;
+    const root = kernel.table();
+    kernel.mapFirst(root, 0x20, 0x900);
+    kernel.setPasid(directory, 0, firstStage(root, 5));
+    kernel.setTranslation(true);
+    expect(physical.attached(DEVICE, NO_PASID).kind).toBe("nested");
+    expect(reach(physical, DEVICE, 0x20)).toBe(0x900 + OFFSET);
+    p2m.map(0x900, 0x77, 1, "ram");
+    expect(reach(physical, DEVICE, 0x20)).toBe(0x77);
+    p2m.unmap(0x900, 1);
+    expect(reach(physical, DEVICE, 0x20)).toBe(-1);
+    expect(made.hostFaults).toHaveLength(1);
+    expect(kernel.faults()).toEqual([]);
+  });
+
+  it("are invalidated in the host when the guest invalidates, by its domain id and PASID", () => {
+    const made = scalable();
+    const { directory, kernel } = made;
+    const roots = [kernel.table(), kernel.table()];
+    kernel.mapFirst(roots[0]!, 0x20, 0x900);
+    kernel.mapFirst(roots[1]!, 0x20, 0x910);
+    kernel.setPasid(directory, 33, firstStage(roots[0]!, 5));
+    kernel.setPasid(directory, 70, firstStage(roots[1]!, 6));
+    kernel.setTranslation(true);
+    expect(reachWith(made, 33, 0x20)).toBe(0x900 + OFFSET);
+    expect(reachWith(made, 70, 0x20)).toBe(0x910 + OFFSET);
+    kernel.mapFirst(roots[0]!, 0x20, 0x901);
+    kernel.mapFirst(roots[1]!, 0x20, 0x911);
+    kernel.submit(pasidIotlb(5, 33));
+    expect(reachWith(made, 33, 0x20)).toBe(0x901 + OFFSET);
+    expect(reachWith(made, 70, 0x20)).toBe(0x910 + OFFSET);
+    kernel.iotlbPages(6, 0x99);
+    expect(reachWith(made, 70, 0x20)).toBe(0x911 + OFFSET);
+  });
+
+  it("come and go with their PASID entries", () => {
+    const made = scalable();
+    const { directory, driver, kernel } = made;
+    kernel.setTranslation(true);
+    const root = kernel.table();
+    kernel.mapFirst(root, 1, 0x900);
+    expect(reachWith(made, 7, 1)).toBe(-1);
+    kernel.setPasid(directory, 7, firstStage(root, 5));
+    kernel.submit(pasidCache(5, 7));
+    expect(reachWith(made, 7, 1)).toBe(0x900 + OFFSET);
+    kernel.setPasid(directory, 7, [0n, 0n, 0n]);
+    kernel.submit(pasidCache(5, 7));
+    expect(reachWith(made, 7, 1)).toBe(-1);
+    kernel.setPasid(directory, 7, firstStage(root, 5));
+    kernel.submit([0x37n]);
+    expect(reachWith(made, 7, 1)).toBe(0x900 + OFFSET);
+    kernel.setTranslation(false);
+    expect(reachWith(made, 7, 1)).toBe(-1);
+    expect(driver.report().frames).toBe(0);
+  });
+
+  it("put the guest's faults into its log, with the PASID", () => {
+    const made = scalable();
+    const { directory, kernel, unit } = made;
+    const root = kernel.table();
+    kernel.mapFirst(root, 1, 0x900, 5n);
+    kernel.setPasid(directory, 7, firstStage(root, 5));
+    kernel.setTranslation(true);
+    expect(reachWith(made, 7, 1, 2)).toBe(-1);
+    const words = new Int32Array(2);
+    unit.read(0x228, 8, words);
+    expect(words[1]! >>> 8).toBe(0x80_0007); // F and PASID 7
+    expect(kernel.faults()).toEqual([{ sourceId: VIRTUAL, reason: 0x85, page: 1 }]);
+    reachWith(made, 7, 2);
+    expect(kernel.faults()).toEqual([{ sourceId: VIRTUAL, reason: 0x71, page: 2 }]);
+    expect(made.hostFaults).toEqual([]);
+  });
+
+  it("stand on a shadow when the guest nests them itself", () => {
+    const made = scalable();
+    const { directory, driver, kernel, memory, physical } = made;
+    const second = kernel.table();
+    const first = kernel.table();
+    kernel.mapFirst(first, 1, 0x900);
+    // the first stage lies where it is, and 900h is 901h
+    for (let frame = 0; frame < 0x100; frame++) kernel.map(second, frame, frame);
+    kernel.map(second, 0x900, 0x901);
+    kernel.setPasid(directory, 0, nested(first, second, 5));
+    kernel.setTranslation(true);
+    settle(driver);
+    expect(reach(physical, DEVICE, 1)).toBe(0x901 + OFFSET);
+    expect(driver.report().shadows).toBe(1);
+    memory.write64(second * 4096, 0n);
+    kernel.iotlbDomain(5);
+    settle(driver);
+    expect(reach(physical, DEVICE, 1)).toBe(-1);
+    kernel.setTranslation(false);
+    settle(driver);
+    expect(driver.report().frames).toBe(0);
+  });
+});
+
+describe("second stages in scalable mode", () => {
+  it("are shadowed, and pass-through is GPA→HPA", () => {
+    const made = scalable();
+    const { directory, kernel, physical } = made;
+    const root = kernel.table();
+    kernel.map(root, 3, 0x900);
+    kernel.setPasid(directory, 0, secondStage(root, 5));
+    kernel.setTranslation(true);
+    expect(reach(physical, DEVICE, 3)).toBe(0x900 + OFFSET);
+    kernel.setPasid(directory, 0, [0x109n, 6n, 0n]);
+    kernel.submit([0x37n]);
+    expect(reach(physical, DEVICE, 3)).toBe(3 + OFFSET);
+  });
+
+  it("end at the quota of PASIDs", () => {
+    const made = scalable({ driver: { pasidQuota: 20 } });
+    const { directory, driver, kernel, physical } = made;
+    for (let pasid = 1; pasid < 40; pasid++) kernel.setPasid(directory, pasid, [0x109n, 6n, 0n]);
+    kernel.setPasid(directory, 0, [0x109n, 6n, 0n]);
+    kernel.setTranslation(true);
+    settle(driver);
+    expect(driver.counters.quotaHits).toBeGreaterThan(0);
+    expect(reachWith(made, 3, 3)).toBe(-1);
+    expect(reach(physical, DEVICE, 3)).toBe(-1);
+    expect(kernel.faults()[0]).toMatchObject({ sourceId: VIRTUAL, reason: 0x78 });
+  });
+});
