@@ -30,7 +30,7 @@ export function runUpTo({ workload }: Guest, point: MovePoint): boolean {
 }
 
 /** Moves a running guest out of its machine, which must not go on afterwards. */
-export function moveOut(guest: Guest, sink: SaveSink, file: string | null): MoveReport {
+function moveOut(guest: Guest, sink: SaveSink, file: string | null): MoveReport {
   const { workload, domain } = guest;
   const step = workload.steps;
   const figures = migrateDomain(domain, sink, {

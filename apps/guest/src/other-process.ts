@@ -2,7 +2,7 @@ import { spawn } from "node:child_process";
 import { extname } from "node:path";
 import { fileURLToPath } from "node:url";
 import { ViommuError } from "@viommu/plugin";
-import type { GuestOptions } from "./commands/run.ts";
+import type { GuestOptions } from "./guest-options.ts";
 import type { RunReport } from "./run-report.ts";
 
 /** The command line beside this file: from source or built. */

@@ -1,9 +1,10 @@
 import type { AddCommand } from "../add-command.ts";
 import { REFERENCE_GUEST } from "../config/file.ts";
+import { loadGuestOf } from "../guest-options.ts";
+import type { GuestOptions } from "../guest-options.ts";
 import { restoreFromFile } from "../move.ts";
 import { numberOption } from "../number-option.ts";
-import { GuestRun, loadGuestOf, tell } from "./run.ts";
-import type { GuestOptions } from "./run.ts";
+import { GuestRun, tell } from "./run.ts";
 
 /** `viommu restore`: goes on with a guest that `run --migrate-file` has moved out. */
 export const addRestore: AddCommand = (program, terminal, end) => {

@@ -1,9 +1,11 @@
 import { InvalidArgumentError } from "commander";
-import { loadGuest, REFERENCE_GUEST } from "../config/file.ts";
+import { REFERENCE_GUEST } from "../config/file.ts";
 import type { GuestConfig } from "../config/guest-config.ts";
 import type { AddCommand } from "../add-command.ts";
 import { Exit } from "../exit.ts";
 import type { ExitCode } from "../exit.ts";
+import { loadGuestOf } from "../guest-options.ts";
+import type { GuestOptions } from "../guest-options.ts";
 import { Guest } from "../guest.ts";
 import { moveInto, moveToFile, runUpTo } from "../move.ts";
 import type { MovePoint, MoveReport } from "../move.ts";
@@ -16,13 +18,6 @@ import { runText } from "../run-text.ts";
 import type { Terminal } from "../terminal.ts";
 import { usageError } from "../usage-error.ts";
 import { runWorkload } from "../workload.ts";
-
-/** Which guest, and how it is told. */
-export interface GuestOptions {
-  readonly vcpus?: number;
-  readonly seed?: number;
-  readonly json?: boolean;
-}
 
 interface RunOptions extends GuestOptions {
   readonly migrateAt?: MovePoint;
@@ -71,14 +66,6 @@ export async function runFile(
   const move = moveToFile(run.guest, migrateFile);
   const report = await restoreElsewhere(migrateFile, file, options);
   return tell(withMove(report, move, run.times), options, terminal);
-}
-
-/** The configuration of a file, with what the command line says instead. */
-export function loadGuestOf(file: string, { vcpus, seed }: GuestOptions): Promise<GuestConfig> {
-  return loadGuest(file, [
-    ...(vcpus === undefined ? [] : [{ path: ["vcpus", "count"], value: vcpus }]),
-    ...(seed === undefined ? [] : [{ path: ["workload", "seed"], value: seed }]),
-  ]);
 }
 
 /** Prints a report. */

@@ -8,16 +8,16 @@ import { DomainPages, restoreDomain, saveDomain } from "../../src/index.ts";
 import type { SavedDomain, SaveSource } from "../../src/index.ts";
 
 export const QUEUE = 0x10_0000;
-export const ROOT = 0x11_0000;
-export const TABLE = 0x12_0000;
-export const PAGE_REQUESTS = 0x13_0000;
+const ROOT = 0x11_0000;
+const TABLE = 0x12_0000;
+const PAGE_REQUESTS = 0x13_0000;
 export const STATUS = 0x14_0000;
 const CONTEXTS = 0x15_0000;
 const DIRECTORY = 0x16_0000;
 const PASIDS = 0x17_0000;
 /** Requester of the device, and of the I/O APIC. */
-export const DEVICE = 0x10;
-export const IO_APIC = 0xff00;
+const DEVICE = 0x10;
+const IO_APIC = 0xff00;
 
 const TE = 0x8000_0000;
 const SRTP = 0x4000_0000;
