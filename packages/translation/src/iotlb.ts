@@ -6,13 +6,12 @@ const KEY = 1;
 const RIGHTS = 2;
 const OUT_LO = 3;
 
-/** In the key, below bits 24:12 of the address: entries of different sizes never match. */
+/**
+ * In the key, below bits 24:12 of the address: entries of different sizes never match. Also the bits of
+ * {@link Iotlb.largePages}.
+ */
 const SIZE_2M = 1;
 const SIZE_1G = 2;
-
-/** Bits of {@link Iotlb.largePages}. */
-const HAS_2M = 1;
-const HAS_1G = 2;
 
 /**
  * Whether an answer fits an entry: the input address is a canonical one of 57 bits, the output
@@ -66,17 +65,17 @@ export class Iotlb {
     const spread = Math.imul((hi << 5) ^ (tag >>> 1), 0x9e37_79b1) >>> 19;
     const slot = (((lo >>> 21) ^ spread) & this.mask) << 2;
     const words = this.words;
-    const rights = words[slot | 2]!;
+    const rights = words[slot | RIGHTS]!;
     if (
       words[slot] !== ((hi << 5) | (lo >>> 25)) ||
-      words[slot | 1] !== (tag | ((lo >>> 10) & 0x7800) | 1) ||
+      words[slot | KEY] !== (tag | ((lo >>> 10) & 0x7800) | SIZE_2M) ||
       (need & ~rights) !== 0 ||
       rights === 0
     ) {
-      return (largePages & 2) !== 0 && this.answerPage(tag, hi, lo, need, 30, request);
+      return (largePages & SIZE_1G) !== 0 && this.answerPage(tag, hi, lo, need, 30, request);
     }
     request.outHi = rights >>> 6;
-    request.outLo = words[slot | 3]! | (lo & 0x1f_ffff);
+    request.outLo = words[slot | OUT_LO]! | (lo & 0x1f_ffff);
     request.pageShift = 21;
     request.granted = rights & 0x3f;
     return true;
@@ -100,10 +99,12 @@ export class Iotlb {
     const { pageShift } = walk;
     const offset = (1 << pageShift) - 1;
     const page = lo & ~offset;
-    this.largePages |= pageShift === 21 ? HAS_2M : HAS_1G;
-    const slot = this.slot(tag, hi, page, pageShift);
-    words[slot] = regionOf(hi, page);
-    words[slot | KEY] = keyOf(tag, page, pageShift);
+    const spread = Math.imul((hi << 5) ^ (tag >>> 1), 0x9e37_79b1) >>> 19;
+    const slot = (((lo >>> pageShift) ^ spread) & this.mask) << 2;
+    const size = pageShift === 21 ? SIZE_2M : SIZE_1G;
+    this.largePages |= size;
+    words[slot] = (hi << 5) | (page >>> 25);
+    words[slot | KEY] = tag | ((page >>> 10) & 0x7ffc) | size;
     words[slot | RIGHTS] = (walk.outHi << 6) | walk.granted;
     words[slot | OUT_LO] = walk.outLo & ~offset;
   }
@@ -162,8 +163,8 @@ export class Iotlb {
   }
 
   private dropLarge(tag: number, hi: number, lo: number): void {
-    if ((this.largePages & HAS_2M) !== 0) this.dropPage(tag, hi, lo, 21);
-    if ((this.largePages & HAS_1G) !== 0) this.dropPage(tag, hi, lo, 30);
+    if ((this.largePages & SIZE_2M) !== 0) this.dropPage(tag, hi, lo, 21);
+    if ((this.largePages & SIZE_1G) !== 0) this.dropPage(tag, hi, lo, 30);
   }
 
   private dropPage(tag: number, hi: number, lo: number, pageShift: number): void {

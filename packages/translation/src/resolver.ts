@@ -151,14 +151,16 @@ export class Resolver {
     const reason = space.walker.walk(space, hi, lo, need, walk);
     if (reason !== 0) return reason;
     if (!walk.effects) return this.give(space, request);
-    // most are a 4 KiB page without anything particular
-    if (walk.pageShift !== 12 || hi === 3 || hi >>> 26 !== 0 || this.protectedMemory.active) {
+    // most are a page without anything particular; FEEx_xxxxh has a `hi` of 3
+    if (hi === 3 || hi >>> 26 !== 0 || this.protectedMemory.active) {
       return this.give(space, request);
     }
-    this.iotlb.fillPage(space.tag, hi, lo, walk);
+    if (walk.pageShift === 12) this.iotlb.fillPage(space.tag, hi, lo, walk);
+    else if (walk.outHi === 3) return this.give(space, request);
+    else this.iotlb.fillLarge(space.tag, hi, lo, walk);
     request.outHi = walk.outHi;
     request.outLo = walk.outLo;
-    request.pageShift = 12;
+    request.pageShift = walk.pageShift;
     request.granted = walk.granted;
     return 0;
   }
