@@ -8,28 +8,33 @@ import { addressOf, dmaRequest, DOM0, GUEST, XenHost } from "./xen-host.ts";
 
 const NIC = 0x0010;
 const seed = Number(process.env.VIOMMU_SEED ?? 20_161_019);
-const SMALL = 0; // 16 pages of 4 KiB from here
-const LARGE = 2 ** 21; // 4 pages of 2 MiB from here
+const SMALL = 0; // 6 pages of 4 KiB from here
+const LARGE = 2 ** 21; // 2 pages of 2 MiB from here
 
 const step = fc.oneof(
   fc.record({
     kind: fc.constantFrom("map", "unmap"),
-    page: fc.nat(15),
+    page: fc.nat(5),
     frame: fc.nat(63),
     access: fc.constantFrom(1, 2, 3),
   }),
   fc.record({
     kind: fc.constantFrom("mapLarge", "unmapLarge"),
-    page: fc.nat(3),
+    page: fc.nat(1),
     frame: fc.nat(3),
     access: fc.constantFrom(1, 2, 3),
   }),
-  fc.record({ kind: fc.constant("dma"), page: fc.nat(15), access: fc.constantFrom(1, 2, 3) }),
-  fc.record({ kind: fc.constant("dmaLarge"), page: fc.nat(2047), access: fc.constantFrom(1, 2) }),
+  fc.record({ kind: fc.constant("dma"), page: fc.nat(5), access: fc.constantFrom(1, 2, 3) }),
+  // first pages of both large ones
+  fc.record({
+    kind: fc.constant("dmaLarge"),
+    page: fc.constantFrom(0, 1, 2, 512, 513, 514),
+    access: fc.constantFrom(1, 2),
+  }),
 );
 
 it("answers as the tables say, once the guest has invalidated what it changed", () => {
-  const property = fc.property(fc.array(step, { minLength: 1, maxLength: 60 }), (steps) => {
+  const property = fc.property(fc.array(step, { minLength: 40, maxLength: 120 }), (steps) => {
     const host = new XenHost();
     const { unit, memory, domain } = host.guestWithUnit();
     const dummy = new DummyViommu({ client: host.client, domid: GUEST, cachedPages: 8 });
@@ -49,7 +54,7 @@ it("answers as the tables say, once the guest has invalidated what it changed", 
       else expect([result, addressOf(request)]).toEqual([0, entry!.gpa + (iova % size)]);
     };
     for (const { kind, page, access, ...rest } of steps) {
-      const frame = "frame" in rest ? (rest.frame) : 0;
+      const frame = "frame" in rest ? rest.frame : 0;
       const large = kind.endsWith("Large");
       const shift = large ? 21 : 12;
       const iova = large ? LARGE + page * LARGE : SMALL + page * 4096;
