@@ -1,6 +1,5 @@
 import { MapFlag, MapResult } from "@viommu/plugin";
 import type { PagingSpace, PagingSpaceOptions, PhysicalMapping } from "@viommu/plugin";
-import type { NestedTables } from "./nested-space.ts";
 import { PageBatch } from "./page-batch.ts";
 import { hex, refusal } from "./refusal.ts";
 import { SecondStageTables } from "./second-stage-tables.ts";
@@ -14,7 +13,7 @@ export class SecondStageSpace implements PagingSpace, UnitSpace {
   readonly kind = "paging";
   readonly attachments: Set<Attachment> = new Set<Attachment>();
   /** Nested spaces on top of it. */
-  readonly nested: Set<NestedTables> = new Set<NestedTables>();
+  readonly nested: Set<UnitSpace> = new Set<UnitSpace>();
   readonly isNestingParent: boolean;
   readonly domainId: number;
   private readonly host: SpaceHost;

@@ -48,10 +48,11 @@ export function createPhysicalUnit(options: PhysicalUnitOptions): PhysicalUnit {
 /** Lets devices through one to one. */
 class IdentitySpace implements DeviceSpace, UnitSpace {
   readonly kind = "identity";
+  readonly domainId: number = IDENTITY_DOMAIN;
   readonly attachments: Set<Attachment> = new Set<Attachment>();
 
   target(): TableTarget {
-    const domainId = IDENTITY_DOMAIN;
+    const { domainId } = this;
     return { kind: "pass-through", domainId, root: 0, tracksDirty: false, stage: null };
   }
 }
@@ -83,8 +84,8 @@ export class PhysicalUnit implements PhysicalIommu {
   private readonly host: SpaceHost;
   /** Spaces that devices can be attached to. */
   private readonly spaces = new Map<DeviceSpace, UnitSpace>();
-  /** What devices are attached to, by PASID. */
-  private readonly attachedTo = new Map<PhysicalFunction, Map<number, DeviceSpace>>();
+  /** What devices are attached to, by PASID; blocked ones have no entry. */
+  private readonly attachments = new Map<PhysicalFunction, Map<number, Attachment>>();
 
   /** Called by {@link createPhysicalUnit}. */
   constructor(options: PhysicalUnitOptions) {
@@ -177,26 +178,26 @@ export class PhysicalUnit implements PhysicalIommu {
 
   attach(sourceId: number, pasid: number, space: DeviceSpace): void {
     const device = this.devices.of(sourceId);
-    const old = this.attached(sourceId, pasid);
-    if (old === space) return;
+    const known = this.attachments.get(device)?.get(pasid);
+    if ((known?.space ?? this.blocking) === space) return;
     const next = this.usable(device, pasid, space);
-    const previous = this.spaces.get(old);
+    const previous = known === undefined ? undefined : this.spaces.get(known.space);
     this.tables.set(device, pasid, next?.target() ?? null, previous?.target() ?? null);
-    for (const attachment of previous?.attachments ?? []) {
-      if (attachment.device === device && attachment.pasid === pasid) {
-        previous!.attachments.delete(attachment);
-      }
+    if (known !== undefined) {
+      previous!.attachments.delete(known);
+      this.attachments.get(device)!.delete(pasid);
     }
-    next?.attachments.add({ device, pasid });
-    const spaces = this.attachedTo.get(device) ?? new Map<number, DeviceSpace>();
-    if (next === null) spaces.delete(pasid);
-    else spaces.set(pasid, space);
-    if (spaces.size > 0) this.attachedTo.set(device, spaces);
-    else this.attachedTo.delete(device);
+    if (next === null) return;
+    const attachment = { device, pasid, space };
+    next.attachments.add(attachment);
+    const byPasid = this.attachments.get(device);
+    if (byPasid === undefined) this.attachments.set(device, new Map([[pasid, attachment]]));
+    else byPasid.set(pasid, attachment);
   }
 
   attached(sourceId: number, pasid: number): DeviceSpace {
-    return this.attachedTo.get(this.devices.of(sourceId))?.get(pasid) ?? this.blocking;
+    const attachment = this.attachments.get(this.devices.of(sourceId))?.get(pasid);
+    return attachment?.space ?? this.blocking;
   }
 
   reservedRegions(sourceId: number): readonly ReservedRegion[] {

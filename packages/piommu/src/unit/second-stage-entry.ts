@@ -20,9 +20,11 @@ const FRAMES_PER_4GIB = 2 ** 20;
 /** Entries of a table, and tables of the next level behind it. */
 export const ENTRIES = 512;
 
+const PAGES: readonly number[] = [0, 1, 2 ** 9, 2 ** 18, 2 ** 27, 2 ** 36, 2 ** 45];
+
 /** Pages of 4 KiB that an entry of a level covers. */
 export function pagesOf(level: number): number {
-  return 2 ** (9 * (level - 1));
+  return PAGES[level]!;
 }
 
 /** Number of the entry for a page in its table of a level. */

@@ -1,3 +1,4 @@
+import type { DeviceSpace } from "@viommu/plugin";
 import type { TranslationEngine } from "@viommu/translation";
 import type { PhysicalFunction } from "./device-tables.ts";
 import type { DeviceTablesOptions } from "./legacy-tables.ts";
@@ -8,10 +9,12 @@ import type { TableTarget } from "./table-entries.ts";
 export interface Attachment {
   readonly device: PhysicalFunction;
   readonly pasid: number;
+  readonly space: DeviceSpace;
 }
 
 /** What the spaces of a unit have in common. */
 export interface UnitSpace {
+  readonly domainId: number;
   readonly attachments: Set<Attachment>;
   /** What the tables say for it now. */
   target(): TableTarget;
