@@ -8,6 +8,8 @@ export interface SnapshotHeader {
   readonly id: string;
   readonly version: number;
   readonly shape: string;
+  /** What another shape has that differs, in words; without it the shapes themselves must tell. */
+  readonly differences?: (saved: string) => string;
 }
 
 /**
@@ -76,7 +78,9 @@ export function decodeRecord(
   const [id, shape] = identity(words(HEADER_BYTES, characters));
   if (id !== expected.id) return refuse(`the record belongs to "${id}"`);
   if (shape !== expected.shape) {
-    return refuse(`the record fits ${shape}, this machine is ${expected.shape}`);
+    const differences = expected.differences?.(shape);
+    const told = differences === undefined ? "" : ` (${differences})`;
+    return refuse(`the record fits ${shape}, this machine is ${expected.shape}${told}`);
   }
   let payload = words(HEADER_BYTES + characters * 4, payloadWords);
   for (let from = version; from < expected.version; from += 1) payload = upgrades[from]!(payload);

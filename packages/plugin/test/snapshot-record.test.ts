@@ -18,6 +18,17 @@ describe("snapshot record", () => {
     expect(() => decodeRecord(expected, encodeRecord(header, payload))).toThrow(reason);
   });
 
+  it("tells what differs, where the part knows", () => {
+    const expected = {
+      ...header,
+      shape: "cap=0x2",
+      differences: (saved: string) => `${saved.slice(4)} instead of 0x2`,
+    };
+    expect(() => decodeRecord(expected, encodeRecord(header, payload))).toThrow(
+      "fits cap=0x1, this machine is cap=0x2 (0x1 instead of 0x2)",
+    );
+  });
+
   it("takes older versions through the steps that the part names", () => {
     const upgrades = {
       3: (words: Int32Array) => Int32Array.of(...words, 3),

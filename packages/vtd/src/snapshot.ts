@@ -1,6 +1,7 @@
 import { decodeRecord, encodeRecord, ViommuError } from "@viommu/plugin";
 import type { SnapshotHeader } from "@viommu/plugin";
 import type { Profile } from "./profile.ts";
+import { shapeDifferences, shapeOf } from "./unit-shape.ts";
 
 /** Version of the record; a change of the layout below makes a new one. */
 const VERSION = 1;
@@ -29,10 +30,12 @@ const WAIT = POINTERS + 4;
 const FIXED = WAIT + 5;
 
 function header(id: string, profile: Profile): SnapshotHeader {
-  const { version, cap, ecap, hostAddressWidth } = profile;
-  const hex = (value: number | bigint): string => value.toString(16);
-  const shape = `ver=${hex(version)} cap=${hex(cap)} ecap=${hex(ecap)} haw=${hostAddressWidth}`;
-  return { id, version: VERSION, shape };
+  return {
+    id,
+    version: VERSION,
+    shape: shapeOf(profile),
+    differences: (saved) => shapeDifferences(saved, profile),
+  };
 }
 
 /** The record of a unit with this id and profile. */

@@ -246,6 +246,19 @@ describe("refusals", () => {
     expect(other.unit.save()).toEqual(before);
   });
 
+  it("names every capability that differs", () => {
+    const bench = new Bench(OPTIONS);
+    const other = new Bench({ ...OPTIONS, faultRecords: 4, eim: false, hostAddressWidth: 46 });
+    expect(() => {
+      other.unit.check(bench.unit.save());
+    }).toThrow(/ \(NFR 2 instead of 3, EIM 1 instead of 0, host address width 48 instead of 46\)/);
+    const shape = "ver=10";
+    const record = encodeRecord({ id: "dmar0", version: 1, shape }, new Int32Array(10));
+    expect(() => {
+      bench.unit.check(record);
+    }).toThrow("it is no shape of a unit");
+  });
+
   it("refuses a unit of another name, and damage", () => {
     const bench = new Bench(OPTIONS);
     const record = bench.unit.save();
