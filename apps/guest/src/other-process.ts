@@ -19,10 +19,14 @@ export async function restoreElsewhere(
     ...(seed === undefined ? [] : ["--seed", String(seed)]),
   ];
   const args = [...process.execArgv, MAIN, "restore", save, config, "--json", ...options];
-  const child = spawn(process.execPath, args, { stdio: ["ignore", "pipe", "inherit"] });
+  const child = spawn(process.execPath, args, { stdio: ["ignore", "pipe", "pipe"] });
   let out = "";
+  let err = "";
   child.stdout.setEncoding("utf8").on("data", (text: string) => {
     out += text;
+  });
+  child.stderr.setEncoding("utf8").on("data", (text: string) => {
+    err += text;
   });
   const code = await new Promise<number | null>((resolve, reject) => {
     child.on("error", reject).on("close", resolve);
@@ -30,6 +34,6 @@ export async function restoreElsewhere(
   if (code === 0 || code === 1) return JSON.parse(out) as RunReport;
   throw new ViommuError(
     "ERR_VIOMMU_GUEST",
-    `the process that goes on with ${save} ended with ${code}; its message says why`,
+    `the process that goes on with ${save} ended with ${code}: ${err.trim()}; run "viommu restore" to see more`,
   );
 }
