@@ -19,7 +19,7 @@ export interface UnitState {
 }
 
 /** A search for the PASIDs of a device: next table, number of tables, and what was found. */
-export interface PasidScan {
+interface PasidScan {
   readonly device: PassedDevice;
   readonly tables: number;
   readonly seen: Set<number>;

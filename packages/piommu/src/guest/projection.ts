@@ -92,7 +92,7 @@ export class Projection {
 }
 
 /** Order of the largest naturally aligned block at `frame` that has at most `count` frames. */
-export function alignedOrder(frame: number, count: number): number {
+function alignedOrder(frame: number, count: number): number {
   let order = 0;
   while (2 ** (order + 1) <= count && frame % 2 ** (order + 1) === 0) order += 1;
   return order;

@@ -23,9 +23,9 @@ import type {
 /** Guest frame g of the guest's memory is host frame g + OFFSET. */
 export const OFFSET = 0x1000;
 /** Frames of the guest's memory: 16 MiB. */
-export const GUEST_FRAMES = 0x1000;
+const GUEST_FRAMES = 0x1000;
 /** Where the host's tables begin. */
-export const HOST_TABLES = 0x2000;
+const HOST_TABLES = 0x2000;
 /** Source-ids: of the physical device, and of the same device in the guest. */
 export const DEVICE = 0x0300;
 export const VIRTUAL = 0x0010;

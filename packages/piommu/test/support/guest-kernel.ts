@@ -3,7 +3,6 @@ import type { VtdUnit } from "@viommu/vtd";
 
 /** Bits of second-stage entries. */
 export const RW = 3n;
-export const SNP = 1n << 11n;
 const PS = 1n << 7n;
 
 const ROOT = 0x10;
