@@ -42,6 +42,8 @@ export class GuestLeaves {
   readonly #levels: number;
   readonly #nodes: (Node | undefined)[] = [];
   readonly #free: number[] = [];
+  /** Empty tables, some of those that went last. */
+  readonly #spare: Node[] = [];
   #heads = new Int32Array(FIRST_HEADS).fill(NONE);
   #count = 0;
 
@@ -129,15 +131,20 @@ export class GuestLeaves {
     else this.#link(number, index);
   }
 
+  /** Gives the leaf at `dfn`, of this order, another frame and other rights. */
+  replace({ dfn, flags, gfn, order }: GuestLeaf): void {
+    const number = this.#tableOf(dfn, order);
+    const node = this.#nodes[number]!;
+    const index = indexIn(node, dfn);
+    this.#unlink(number, index);
+    node.entries[index] = gfn * FLAG_BITS + flags;
+    this.#link(number, index);
+  }
+
   /** Removes a leaf that was found. */
   remove(leaf: GuestLeaf): void {
-    const level = leaf.order / 9 + 1;
-    let number = 0;
-    let node = this.#nodes[0]!;
-    while (node.level > level) {
-      number = -node.entries[indexIn(node, leaf.dfn)]!;
-      node = this.#nodes[number]!;
-    }
+    let number = this.#tableOf(leaf.dfn, leaf.order);
+    let node = this.#nodes[number]!;
     const index = indexIn(node, leaf.dfn);
     this.#unlink(number, index);
     node.entries[index] = 0;
@@ -147,6 +154,7 @@ export class GuestLeaves {
     while (node.used === 0 && number !== 0) {
       this.#nodes[number] = undefined;
       this.#free.push(number);
+      if (this.#spare.length < this.#levels) this.#spare.push(node);
       number = node.parent;
       const parent = this.#nodes[number]!;
       parent.entries[indexIn(parent, node.base)] = 0;
@@ -167,6 +175,16 @@ export class GuestLeaves {
       }
       for (let block = first; block <= last; block++) this.#tellChain(block, order, tell);
     }
+  }
+
+  /** Number of the table that holds a leaf which is there. */
+  #tableOf(dfn: number, order: number): number {
+    const level = order / 9 + 1;
+    let number = 0;
+    for (let node = this.#nodes[0]!; node.level > level; node = this.#nodes[number]!) {
+      number = -node.entries[indexIn(node, dfn)]!;
+    }
+    return number;
   }
 
   #tellChain(block: number, order: number, tell: (leaf: GuestLeaf) => void): void {
@@ -193,10 +211,15 @@ export class GuestLeaves {
 
   #allocate(level: number, base: number, parent: number): number {
     const number = this.#free.pop() ?? this.#nodes.length;
+    const {
+      entries = new Float64Array(ENTRIES),
+      next = new Int32Array(ENTRIES),
+      previous = new Int32Array(ENTRIES),
+    } = this.#spare.pop() ?? {};
     this.#nodes[number] = {
-      entries: new Float64Array(ENTRIES),
-      next: new Int32Array(ENTRIES),
-      previous: new Int32Array(ENTRIES),
+      entries,
+      next,
+      previous,
       level,
       base,
       parent,

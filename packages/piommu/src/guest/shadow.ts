@@ -260,21 +260,24 @@ export class Shadow {
     const pages = 2 ** order;
     const gfn = frame - (frame % pages);
     const leaf = this.#leaf;
-    const isKnown =
-      this.#leaves.find(dfn, leaf) &&
-      leaf.order === order &&
-      leaf.gfn === gfn &&
-      leaf.flags === flags;
+    const isThere = this.#leaves.find(dfn, leaf) && leaf.order === order;
+    const isKnown = isThere && leaf.gfn === gfn && leaf.flags === flags;
     if (isKnown && this.#partial !== dfn) {
       range.at = dfn + pages;
       return 0;
     }
     if (!isKnown) {
       range.at = dfn;
-      const taken = this.#clear(range, dfn + pages, Math.max(1, budget));
-      if (taken > 0) return taken;
-      this.#leaves.add({ dfn, gfn, order, flags });
-      this.#partial = dfn;
+      if (isThere && order === 0) {
+        // written at once, in the place of the old one
+        this.#noteDirty(leaf);
+        this.#leaves.replace({ dfn, gfn, order, flags });
+      } else {
+        const taken = this.#clear(range, dfn + pages, Math.max(1, budget));
+        if (taken > 0) return taken;
+        this.#leaves.add({ dfn, gfn, order, flags });
+        this.#partial = dfn;
+      }
     }
     const { projection } = this.#parts;
     const before = projection.writes;
@@ -295,7 +298,7 @@ export class Shadow {
    * whole: what it covers beyond the range is synchronised too.
    */
   #clear(range: Range, end: number, budget: number): number {
-    const { dirty, projection } = this.#parts;
+    const { projection } = this.#parts;
     const leaf = this.#old;
     let taken = 0;
     let first = range.at;
@@ -303,7 +306,7 @@ export class Shadow {
       const pages = 2 ** leaf.order;
       this.#leaves.remove(leaf);
       if (leaf.dfn === this.#partial) this.#partial = -1;
-      if (this.tracking && (leaf.flags & MapFlag.WRITE) !== 0) dirty.add(leaf.gfn, pages);
+      this.#noteDirty(leaf);
       projection.clear(leaf.dfn, pages);
       first = Math.min(first, leaf.dfn);
       range.end = Math.max(range.end, leaf.dfn + pages);
@@ -311,6 +314,11 @@ export class Shadow {
     }
     range.at = first;
     return taken;
+  }
+
+  /** A leaf goes, and its D bits with it. */
+  #noteDirty({ flags, gfn, order }: GuestLeaf): void {
+    if (this.tracking && (flags & MapFlag.WRITE) !== 0) this.#parts.dirty.add(gfn, 2 ** order);
   }
 
   #charge(): void {
