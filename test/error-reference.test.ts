@@ -11,7 +11,8 @@ function sources(folder: string): string[] {
     .map((entry) => readFileSync(join(entry.parentPath, entry.name), "utf8"));
 }
 
-const codes = (text: string): string[] => text.match(/ERR_VIOMMU_[A-Z_]*[A-Z](?![A-Z_])/g) ?? [];
+const codes = (text: string): string[] =>
+  text.match(/ERR_VIOMMU_[A-Z0-9_]*[A-Z0-9](?![A-Z0-9_])/g) ?? [];
 
 describe("docs/reference/errors.md", () => {
   it("lists exactly the codes that the sources use", () => {
