@@ -74,6 +74,7 @@ describe("assigning a device", () => {
     for (const bad of [
       first,
       { ...first, sourceId: 0x400 },
+      { ...first, sourceId: 0x400, virtualSourceId: 0x20, aliases: [DEVICE] },
       { ...first, sourceId: 0x400, virtualSourceId: 0x20, unit: other },
     ]) {
       expect(() => {

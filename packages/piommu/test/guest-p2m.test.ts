@@ -50,6 +50,38 @@ describe("the p2m", () => {
     );
   });
 
+  it("tells all who show it, even if one can't, and when the last request is over", () => {
+    const p2m = new P2m();
+    const told: number[] = [];
+    const over: (() => void)[] = [];
+    const listener = (number: number, fails: boolean) => ({
+      changed: () => {
+        told.push(number);
+        if (fails) throw new Error("no frame");
+      },
+      drain: (done: () => void) => {
+        over.push(done);
+        return false;
+      },
+    });
+    const first = p2m.subscribe(listener(1, true));
+    const second = p2m.subscribe(listener(2, false));
+    expect(() => p2m.map(0, 0, 1, "ram")).toThrow("no frame");
+    expect(told).toEqual([1, 2]);
+    first();
+    p2m.subscribe(listener(3, false));
+    let isReleased = false;
+    const released = (): void => void (isReleased = true);
+    expect(p2m.unmap(0, 1, released)).toBe(false);
+    over[0]!();
+    expect(isReleased).toBe(false);
+    over[1]!();
+    expect(isReleased).toBe(true);
+    second();
+    p2m.unmap(0, 1);
+    expect(told).toEqual([1, 2, 2, 3, 3]);
+  });
+
   it("refuses what is no range, and frames of the interrupt range", () => {
     const p2m = new P2m({ hostAddressWidth: 40 });
     const code = expect.objectContaining({ code: "ERR_VIOMMU_P2M" }) as unknown;

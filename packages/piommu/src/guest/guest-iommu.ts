@@ -296,13 +296,19 @@ export class GuestIommu implements PendingWork {
     return steps;
   }
 
-  /** The guest is gone: takes its devices back, then all frames, the last ones in {@link run}. */
-  close(): void {
-    if (this.#closed) return;
-    this.#closed = true;
-    for (const sourceId of this.devices) this.unassign(sourceId);
-    this.#unsubscribe();
-    this.#main.leave();
+  /**
+   * The guest is gone: takes its devices back; {@link run} gives all table frames back. True when no
+   * request is under way; otherwise `released` is called when the last one is over. The guest's memory
+   * is not to be used again before.
+   */
+  close(released: () => void = nobody): boolean {
+    if (!this.#closed) {
+      this.#closed = true;
+      for (const sourceId of this.devices) this.unassign(sourceId);
+      this.#unsubscribe();
+      this.#main.leave();
+    }
+    return this.#physical.drain(released);
   }
 
   report(): GuestIommuReport {
@@ -326,14 +332,15 @@ export class GuestIommu implements PendingWork {
     };
   }
 
-  #check({ sourceId, unit, virtualSourceId }: Assignment): UnitState {
+  #check({ aliases = [], sourceId, unit, virtualSourceId }: Assignment): UnitState {
     const state = this.#units.get(unit.name);
     if (this.#closed) throw this.#refusal("it is closed", "make a new one");
     if (state?.unit !== unit) {
       throw this.#refusal(`unit "${unit.name}" is none of its units`, "name it at creation");
     }
-    if (this.#byAlias.has(sourceId)) {
-      throw this.#refusal(`device ${hex(sourceId)} is assigned to it already`, "assign it once");
+    for (const id of [sourceId, ...aliases]) {
+      if (!this.#byAlias.has(id)) continue;
+      throw this.#refusal(`source-id ${hex(id)} is assigned to it already`, "assign it once");
     }
     for (const other of this.#devices.values()) {
       if (other.state === state && other.virtualSourceId === virtualSourceId) {

@@ -208,7 +208,15 @@ export class P2m {
   }
 
   #tell(gfn: number, count: number, released: () => void): boolean {
-    for (const subscriber of this.#subscribers) subscriber.changed(gfn, count);
+    const refusals: unknown[] = [];
+    for (const subscriber of this.#subscribers) {
+      try {
+        subscriber.changed(gfn, count);
+      } catch (error) {
+        refusals.push(error); // the others have to know all the same
+      }
+    }
+    if (refusals.length > 0) throw refusals[0];
     let draining = 0;
     const over = (): void => {
       draining -= 1;
