@@ -116,7 +116,9 @@ export class Guest {
     });
   }
 
-  #noteFault(unit: string, { reason, sourceId }: FaultRecord): void {
+  #noteFault(unit: string, { reason, sourceId, suppressed }: FaultRecord): void {
+    // what the kernel does not want to hear of: requests for a process that has ended
+    if (suppressed) return;
     this.blockedCount += 1;
     if (this.blocked.length >= KEPT) return;
     const segment = this.config.units.find(({ name }) => name === unit)?.segment ?? 0;

@@ -31,13 +31,15 @@ export interface WorkloadState {
   /** Lanes looked at for a move, and the device whose turn it is. */
   readonly looked: number;
   readonly turn: number;
-  /** Interrupts served when the round began. */
+  /** Interrupts served when the round began, and page request events when devices were woken last. */
   readonly servedBefore: number;
+  readonly eventsBefore: number;
 }
 
 /**
  * Keeps devices busy until both numbers are reached, in rounds: some queues get work, the devices do
- * it, interrupts move to other vCPUs while they wait, then the vCPUs serve what has come. The seed
+ * it, interrupts move to other vCPUs while they wait, then the vCPUs serve what has come; work that
+ * has waited for pages meanwhile goes on. The seed
  * decides everything. A step is one queue that gets work, one descriptor, one move, or one vCPU that
  * serves: between any two of them the machine may be saved.
  */
@@ -56,6 +58,7 @@ export class Workload {
   #looked = 0;
   #turn = 0;
   #servedBefore = 0;
+  #eventsBefore = 0;
 
   /** From now on the devices work when this tells them to. */
   constructor(config: WorkloadConfig, devices: readonly DrivenDevice[], interrupts: Interrupts) {
@@ -86,7 +89,7 @@ export class Workload {
     if (this.#phase === "start") this.#startOne();
     else if (this.#phase === "transfer") this.#transferOne();
     else if (this.#phase === "move") this.#moveOne();
-    else if (!this.#interrupts.step()) this.#end();
+    else if (!this.#interrupts.step()) this.#goOn();
     return true;
   }
 
@@ -107,6 +110,7 @@ export class Workload {
       looked: this.#looked,
       turn: this.#turn,
       servedBefore: this.#servedBefore,
+      eventsBefore: this.#eventsBefore,
     };
   }
 
@@ -121,6 +125,7 @@ export class Workload {
     this.#looked = state.looked;
     this.#turn = state.turn;
     this.#servedBefore = state.servedBefore;
+    this.#eventsBefore = state.eventsBefore;
   }
 
   /** Packets and requests that were found right. */
@@ -194,6 +199,16 @@ export class Workload {
     // any vCPU but the one it has
     const { interrupt } = lane;
     this.#interrupts.move(interrupt, (interrupt.vcpu + this.#random.between(1, vcpus - 1)) % vcpus);
+  }
+
+  /** Lets work go on that has waited for pages, if any have come. */
+  #goOn(): void {
+    const { pageRequests } = this.#interrupts.counters;
+    const waited = this.#devices.filter(({ device }) => device.wake?.() === true);
+    const goesOn = waited.length > 0 && pageRequests > this.#eventsBefore;
+    this.#eventsBefore = pageRequests;
+    if (goesOn) this.#phase = "transfer";
+    else this.#end();
   }
 
   /** All has been served; or interrupts are lost, and the totals tell which. */

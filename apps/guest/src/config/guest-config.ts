@@ -59,10 +59,21 @@ export type InterruptConfig =
       readonly trigger: "edge" | "level";
     };
 
+/** Processes that share their memory with an accelerator, as in `paging` of the schema. */
+export interface PagingConfig {
+  readonly processes: number;
+  readonly pages: number;
+  readonly frames: number;
+  readonly lifetime: number;
+  readonly translations: number;
+  readonly groups: number;
+  readonly nested: boolean;
+}
+
 /** An emulated device. */
 export interface DeviceConfig {
   readonly name: string;
-  readonly kind: "nic" | "block" | "timer";
+  readonly kind: "nic" | "block" | "timer" | "accelerator";
   readonly address: BusAddress;
   /** The unit that it is under; null: the machine has none. */
   readonly unit: string | null;
@@ -70,6 +81,17 @@ export interface DeviceConfig {
   readonly named: boolean;
   readonly bar: number;
   readonly interrupt: InterruptConfig;
+  /** What its DMA goes through; null: what the driver of its unit chooses. */
+  readonly domain: "first-stage" | "second-stage" | "pass-through" | null;
+  /** Null in all devices but accelerators. */
+  readonly paging: PagingConfig | null;
+}
+
+/** The guest's driver of its units, as in `driver` of the schema. */
+export interface DriverConfig {
+  readonly mode: "legacy" | "scalable";
+  /** Entries of each page request queue. */
+  readonly pageRequestQueue: number;
 }
 
 /** What the guest does, as in `workload` of the schema. */
@@ -101,6 +123,7 @@ export interface GuestConfig {
   readonly bridges: readonly BridgeConfig[];
   readonly ioapics: readonly IoapicConfig[];
   readonly devices: readonly DeviceConfig[];
+  readonly driver: DriverConfig;
   readonly workload: WorkloadConfig;
   /** In the order of the file. */
   readonly notices: readonly ConfigNotice[];

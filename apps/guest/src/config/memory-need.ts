@@ -1,5 +1,5 @@
 import { queuesOf } from "./guest-config.ts";
-import type { DeviceConfig } from "./guest-config.ts";
+import type { DeviceConfig, PagingConfig } from "./guest-config.ts";
 
 const PAGE = 4096;
 const MIB = 2 ** 20;
@@ -21,20 +21,28 @@ const PAGES_OF_QUEUE: Readonly<Record<DeviceConfig["kind"], number>> = {
   nic: 5,
   block: 1,
   timer: 1,
+  accelerator: 1,
 };
 const PAGES_UNDER_WAY = 1024;
+/** Page tables of a process; for each page frame as many pages may be stored. */
+const PAGES_OF_PROCESS = 64;
 
 /** What these units and devices need. */
 export function memoryNeed(
   units: number,
-  devices: readonly Pick<DeviceConfig, "kind" | "interrupt">[],
+  devices: readonly Pick<DeviceConfig, "kind" | "interrupt" | "paging">[],
 ): MemoryNeed {
   const pages = devices.reduce(
-    (sum, { kind, interrupt }) => sum + PAGES_OF_QUEUE[kind] * queuesOf(interrupt),
+    (sum, { kind, interrupt, paging }) =>
+      sum + PAGES_OF_QUEUE[kind] * queuesOf(interrupt) + pagesOfProcesses(paging),
     PAGES_UNDER_WAY,
   );
   return {
     iommuDriver: units === 0 ? 0 : units * UNIT + devices.length * DOMAIN,
     deviceDrivers: pages * PAGE,
   };
+}
+
+function pagesOfProcesses(paging: PagingConfig | null): number {
+  return paging === null ? 0 : paging.frames * 2 + paging.processes * PAGES_OF_PROCESS;
 }

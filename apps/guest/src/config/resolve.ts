@@ -2,6 +2,7 @@ import { ViommuError } from "@viommu/plugin";
 import { createProfile } from "@viommu/vtd";
 import type { Profile } from "@viommu/vtd";
 import { checkAddressMap, memoryRanges } from "./address-map.ts";
+import { checkDomains, checkDriver, pagingOf } from "./driver-rules.ts";
 import type { GuestConfig } from "./guest-config.ts";
 import {
   checkNumberOfInterrupts,
@@ -29,11 +30,22 @@ export function resolveGuest(
   checkPins(guest, refuse);
   const interrupts = guest.devices.map((device, i) => interruptOf(device, i, refuse));
   const profiles = guest.units.map((_, i) => profileOf(guest, i, refuse));
+  const paging = guest.devices.map((device, i) => pagingOf(device, i, refuse));
+  checkDriver(guest, profiles, refuse);
+  checkDomains(
+    guest,
+    (device) => profiles[guest.units.findIndex(({ name }) => name === scopes.unitOf(device))],
+    refuse,
+  );
   checkReach(guest, apicIds, refuse);
   checkNumberOfInterrupts(guest, apicIds.length, refuse);
   const bars = checkAddressMap(guest, profiles, refuse);
   const memory = memoryRanges(guest);
-  const parts = guest.devices.map(({ kind }, i) => ({ kind, interrupt: interrupts[i]! }));
+  const parts = guest.devices.map(({ kind }, i) => ({
+    kind,
+    interrupt: interrupts[i]!,
+    paging: paging[i]!,
+  }));
   checkMemorySize(memory, guest.units.length, parts, refuse);
   checkWorkload(guest, apicIds.length, refuse);
 
@@ -60,7 +72,10 @@ export function resolveGuest(
       named: scopes.ownerOf(device.name) !== null,
       bar: bars[i]!,
       interrupt: interrupts[i]!,
+      domain: device.domain ?? null,
+      paging: paging[i]!,
     })),
+    driver: guest.driver,
     workload: guest.workload,
   };
 }

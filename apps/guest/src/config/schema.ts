@@ -120,15 +120,42 @@ const pin = keys({
   trigger: v.optional(oneOf(["edge", "level"]), "edge"),
 });
 
+/** Processes that share their memory with an accelerator. */
+const paging = keys({
+  processes: v.optional(whole(1, 1024), 4),
+  /** Pages of each that are copied from. */
+  pages: v.optional(whole(16, 2 ** 20), 512),
+  /** Page frames for all of them together: fewer than pages, and some are taken away again. */
+  frames: v.optional(whole(64, 2 ** 20), 1024),
+  /** A process ends after so many page faults; 0: never. */
+  lifetime: v.optional(whole(0, 2 ** 31), 0),
+  /** Entries of the device's translation cache, a power of two. */
+  translations: v.optional(whole(1, 65_536), 256),
+  /** Groups of page requests that may be without an answer. */
+  groups: v.optional(whole(1, 512), 32),
+  /** The process is nested on the device's own domain, which must be second-stage. */
+  nested: v.optional(flag, false),
+});
+
 const device = keys({
   name,
-  kind: oneOf(["nic", "block", "timer"]),
+  kind: oneOf(["nic", "block", "timer", "accelerator"]),
   address: busAddress,
   /** MSI-X vectors; or else `pin`. */
   vectors: v.optional(whole(1, 256)),
   pin: v.optional(pin),
   /** Where its registers are; chosen by firmware unless given. */
   bar: v.optional(address),
+  /** What its DMA goes through; unless given, what the driver chooses, as Linux does. */
+  domain: v.optional(oneOf(["first-stage", "second-stage", "pass-through"])),
+  paging: v.optional(paging),
+});
+
+/** The guest's driver of its units. */
+const driver = keys({
+  mode: v.optional(oneOf(["legacy", "scalable"]), "legacy"),
+  /** Entries of each page request queue, a power of two. */
+  pageRequestQueue: v.optional(whole(128, 16_384), 2048),
 });
 
 const workload = keys({
@@ -153,6 +180,7 @@ export const GUEST = keys({
   bridges: listOf(bridge),
   ioapics: listOf(ioapic),
   devices: listOf(device),
+  driver: v.optional(driver, {}),
   workload: v.optional(workload, {}),
 });
 

@@ -2,10 +2,11 @@ import type { MsixCapability } from "@viommu/irq-hooks";
 import { collection } from "@viommu/plugin";
 import type { Collection, MmioRegion, PendingWork } from "@viommu/plugin";
 import type { DeviceConfig } from "../config/guest-config.ts";
+import type { AcceleratorState } from "./accelerator.ts";
 
 /** What a device has done. */
 export interface DeviceCounters {
-  /** Packets, block requests or ticks that were done. */
+  /** Packets, block requests, copies or ticks that were done. */
   transfers: number;
   /** Bytes of payload that were read from and written to guest memory. */
   bytesRead: number;
@@ -26,6 +27,7 @@ export interface DeviceState {
   readonly work?: readonly number[];
   /** Number and contents (base64) of the sectors of a disk that hold something. */
   readonly sectors?: readonly (readonly [sector: number, contents: string])[];
+  readonly accelerator?: AcceleratorState;
 }
 
 /** The interrupts of a saved device; those with MSI-X are a part of their own. */
@@ -44,6 +46,8 @@ export interface Device extends PendingWork {
   readonly regions: readonly MmioRegion[];
   readonly interrupts: DeviceInterrupts;
   readonly counters: DeviceCounters;
+  /** Time has passed: work that waits for pages tries again. False: none waits. */
+  wake?(): boolean;
   save(): DeviceState;
   restore(state: DeviceState): void;
 }

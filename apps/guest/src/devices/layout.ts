@@ -78,6 +78,19 @@ export const Segment = { BYTES: 16, ADDRESS: 0, LENGTH: 8 } as const;
 /** Most entries of a scatter-gather list. */
 export const MAX_SEGMENTS = 16;
 
+/** Copy descriptor of an accelerator, 32 bytes. */
+export const CopyDescriptor = {
+  BYTES: 32,
+  /** Whose addresses these are, 20 bits. */
+  PASID: 0,
+  LENGTH: 4,
+  /** 8 bytes each. */
+  SOURCE: 8,
+  TARGET: 16,
+  /** {@link Status}, written by the device. */
+  STATUS: 24,
+} as const;
+
 /** Timer: 8 bytes, the I/O virtual address of a word that counts ticks; 0: it does not tick. */
 export const TimerRegister = { COUNT_ADDRESS: 0x10 } as const;
 

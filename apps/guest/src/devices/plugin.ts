@@ -1,23 +1,29 @@
 import { ioapics } from "@viommu/irq-hooks";
 import type { Ioapic, InterruptRouteOptions } from "@viommu/irq-hooks";
 import { createDmaPort } from "@viommu/memory";
+import type { AtcRouter, DmaPort } from "@viommu/memory";
 import { guestMemory, interruptSink, mmioRegions, snapshottables } from "@viommu/plugin";
-import type { Plugin, SnapshotHeader } from "@viommu/plugin";
+import type { Host, Plugin, SnapshotHeader } from "@viommu/plugin";
 import { vtdUnits } from "@viommu/vtd";
 import type { DeviceConfig } from "../config/guest-config.ts";
 import { directDma } from "../machine/direct-dma.ts";
 import { jsonPart } from "../machine/json-part.ts";
+import { Accelerator } from "./accelerator.ts";
 import { BlockDevice } from "./block.ts";
 import { devices } from "./device.ts";
-import type { DeviceInterrupts } from "./device.ts";
+import type { Device, DeviceInterrupts } from "./device.ts";
 import { MsixInterrupts, PinInterrupts } from "./interrupts.ts";
 import { Nic } from "./nic.ts";
+import { ProcessAccess } from "./process-access.ts";
 import { Timer } from "./timer.ts";
 
 const MODELS = { nic: Nic, block: BlockDevice, timer: Timer } as const;
 
+/** By the name of a unit: the way from it to the devices with translation caches. */
+type Routers = ReadonlyMap<string, AtcRouter>;
+
 /** A device as a part of a machine, under the unit that has it in its scope. */
-export function devicePlugin(config: DeviceConfig): Plugin {
+export function devicePlugin(config: DeviceConfig, routers: Routers): Plugin {
   return {
     name: config.name,
     needs: [guestMemory, interruptSink, vtdUnits, ioapics],
@@ -34,7 +40,7 @@ export function devicePlugin(config: DeviceConfig): Plugin {
       });
       const route = { sink, remapper: unit?.interrupts, sourceId };
       const interrupts = interruptsOf(config, route, host.use(ioapics));
-      const device = new MODELS[config.kind](config, port, interrupts);
+      const device = createDevice(host, config, port, interrupts, routers);
       host.provide(devices, device);
       for (const region of device.regions) host.provide(mmioRegions, region);
       if (interrupts.msix !== null) host.provide(snapshottables, interrupts.msix);
@@ -50,6 +56,26 @@ export function devicePlugin(config: DeviceConfig): Plugin {
       );
     },
   };
+}
+
+function createDevice(
+  host: Host,
+  config: DeviceConfig,
+  port: DmaPort,
+  interrupts: DeviceInterrupts,
+  routers: Routers,
+): Device {
+  const { kind, paging, unit: above, address } = config;
+  if (kind !== "accelerator") return new MODELS[kind](config, port, interrupts);
+  const access = new ProcessAccess({
+    memory: host.use(guestMemory),
+    unit: host.use(vtdUnits).find(({ name }) => name === above)!,
+    router: routers.get(above!)!,
+    sourceId: address.sourceId,
+    translations: paging!.translations,
+    groups: paging!.groups,
+  });
+  return new Accelerator(config, port, interrupts, access);
 }
 
 function headerOf({ name, kind, bar }: DeviceConfig, interrupts: DeviceInterrupts): SnapshotHeader {

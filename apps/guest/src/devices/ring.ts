@@ -33,19 +33,19 @@ export class DescriptorRing {
 
   /** Fetches the next descriptor into `bytes`. False when there is none, or no way to it. */
   fetch(): boolean {
-    return this.waiting > 0 && this.#port.read(this.#address(), this.bytes) === 0;
+    return this.waiting > 0 && this.#port.read(this.address, this.bytes) === 0;
   }
 
   /** Writes a word back into the descriptor that was fetched, and goes on to the next one. */
   complete(wordOffset: number, value: number): boolean {
-    const result = this.#port.writeWord(this.#address() + wordOffset, value);
+    const result = this.#port.writeWord(this.address + wordOffset, value);
     this.head = (this.head + 1) >>> 0;
     return result === 0;
   }
 
   /** Writes a word back into the descriptor that was fetched. */
   note(wordOffset: number, value: number): boolean {
-    return this.#port.writeWord(this.#address() + wordOffset, value) === 0;
+    return this.#port.writeWord(this.address + wordOffset, value) === 0;
   }
 
   /** An address out of the descriptor that was fetched. */
@@ -58,7 +58,8 @@ export class DescriptorRing {
     return this.view.getUint32(offset, true);
   }
 
-  #address(): number {
+  /** Address of the next descriptor to fetch. */
+  get address(): number {
     const size = this.#registers.word(this.#offset + RingRegister.SIZE);
     const base = this.#registers.address(this.#offset + RingRegister.BASE);
     return base + (this.head % size) * this.bytes.length;

@@ -24,6 +24,8 @@ export interface DeviceDriver<State = unknown> {
   start(queue: number, random: Random): void;
   /** The interrupt of a queue has come. Returns what is wrong with its work, or null. */
   finish(queue: number): string | null;
+  /** All work is done: what is wrong with what it leaves behind, or null. */
+  settle?(): string | null;
   /** All that it knows and guest memory does not, as plain objects. */
   save(): State;
   /** Goes on as the driver that was saved; both were started in the same way. */

@@ -5,14 +5,15 @@ import { DeviceRegister } from "../devices/layout.ts";
 import { Timer } from "../devices/timer.ts";
 import type { Machine } from "../machine/machine.ts";
 import { mix } from "../random.ts";
+import { AcceleratorDriver } from "./accelerator-driver.ts";
 import { BlockDriver } from "./block-driver.ts";
 import type { DeviceDriver, DriverServices } from "./device-driver.ts";
-import { untranslated } from "./dma-space.ts";
-import type { DmaSpace } from "./dma-space.ts";
+import { dmaSpaceOf } from "./dma-space.ts";
 import { msixPath, pinPath } from "./interrupt-routes.ts";
 import type { InterruptPath } from "./interrupt-routes.ts";
 import type { Interrupt, Interrupts } from "./interrupts.ts";
 import { NicDriver } from "./nic-driver.ts";
+import type { PageFaults } from "./page-faults.ts";
 import type { Ram } from "./ram.ts";
 import { TimerDriver } from "./timer-driver.ts";
 
@@ -31,6 +32,7 @@ export function startDevices(
   iommu: IommuDriver | null,
   ram: Ram,
   interrupts: Interrupts,
+  faults: PageFaults,
 ): DrivenDevice[] {
   const { config } = machine;
   const paths = new Paths(machine, iommu);
@@ -39,8 +41,9 @@ export function startDevices(
   return machine.devices.map((device, i) => {
     const { name } = device.config;
     const key = mix(config.workload.seed, i);
-    const dma = dmaSpaceOf(iommu, device.config);
-    const driver = startDriver(device, { bus: machine.bus, ram, dma, key });
+    const dma = dmaSpaceOf(iommu, device.config, ram);
+    const services = { bus: machine.bus, ram, dma, key };
+    const driver = startDriver(device, services, iommu, faults);
     device.interrupts.msix?.write(0, MSIX_ENABLE);
     const acknowledge = acknowledgementOf(machine, device);
     const own = Array.from({ length: driver.queues }, (_, queue) => {
@@ -63,23 +66,26 @@ export function startDevices(
   });
 }
 
-function startDriver(device: Device, services: DriverServices): DeviceDriver {
+function startDriver(
+  device: Device,
+  services: DriverServices,
+  iommu: IommuDriver | null,
+  faults: PageFaults,
+): DeviceDriver {
   const { config } = device;
   if (device instanceof Timer) {
     return new TimerDriver(config, services, (queue) => {
       device.tick(queue);
     });
   }
+  const { address, paging } = config;
+  if (iommu !== null && paging !== null) {
+    const nestedOn = paging.nested ? iommu.domainOf(address) : null;
+    const shared = { config: paging, device: address, iommu, faults, nestedOn };
+    return new AcceleratorDriver(config, services, shared);
+  }
   const Driver = config.kind === "nic" ? NicDriver : BlockDriver;
   return new Driver(config, services);
-}
-
-/** Its own domain, where a unit translates its DMA. */
-function dmaSpaceOf(iommu: IommuDriver | null, { address }: DeviceConfig): DmaSpace {
-  if (iommu === null) return untranslated;
-  const description = iommu.topology.unitOf(address);
-  const unit = iommu.units.find((candidate) => candidate.description === description);
-  return unit?.devices == null ? untranslated : iommu.attach(address);
 }
 
 /** A pin is taken back by reading why it was asserted. */

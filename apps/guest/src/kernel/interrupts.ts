@@ -9,6 +9,14 @@ import { VectorTable } from "./vector-table.ts";
 
 /** The vector of vCPU 0 for faults that units report: above those of devices. */
 export const FAULT_VECTOR = 0xef;
+/** The one for page requests. */
+export const PAGE_REQUEST_VECTOR = 0xf0;
+
+/** Serves what units report to vCPU 0. */
+interface UnitEvents {
+  readonly faults: () => void;
+  readonly pageRequests: () => void;
+}
 
 /** An interrupt of a device, and how often it was where. */
 export interface Interrupt {
@@ -43,6 +51,7 @@ export interface InterruptsState {
   readonly retired: readonly (readonly [vcpu: number, vector: number, interrupt: number])[];
   /** vCPUs with something to take. */
   readonly waiting: readonly number[];
+  readonly pageRequestsWait: boolean;
 }
 
 /** What one device needs for {@link Interrupts.add}. */
@@ -55,14 +64,16 @@ export type NewInterrupt = Pick<Interrupt, "name" | "path" | "sent" | "serve" | 
 export class Interrupts {
   readonly all: Interrupt[] = [];
   readonly vcpus: number;
-  readonly counters = { arrived: 0, served: 0, moved: 0 };
+  /** `pageRequests`: times that those were served; `merged`: messages of units that came while one waited. */
+  readonly counters = { arrived: 0, served: 0, moved: 0, pageRequests: 0, merged: 0 };
   /** Tells one sequence of arrivals from another. */
   digest = 0;
   readonly #problems: Problems;
   readonly #table: VectorTable<Interrupt>;
   #processors: Processors | null = null;
   #lapics: LapicBus | null = null;
-  #serveFaults: () => void = () => undefined;
+  #events: UnitEvents | null = null;
+  #pageRequestsWait = false;
 
   constructor(vcpus: number, problems: Problems) {
     this.vcpus = vcpus;
@@ -71,9 +82,9 @@ export class Interrupts {
   }
 
   /** The kernel starts: its processors take interrupts from now on. */
-  start(lapics: LapicBus, serveFaults: () => void): void {
+  start(lapics: LapicBus, events: UnitEvents): void {
     this.#lapics = lapics;
-    this.#serveFaults = serveFaults;
+    this.#events = events;
     this.#processors = new Processors(lapics);
     this.#processors.start();
   }
@@ -87,6 +98,12 @@ export class Interrupts {
       return;
     }
     if (vcpu === 0 && vector === FAULT_VECTOR) return;
+    if (vcpu === 0 && vector === PAGE_REQUEST_VECTOR) {
+      // several units, or one whose queue was looked at meanwhile: served together
+      if (this.#pageRequestsWait) this.counters.merged += 1;
+      this.#pageRequestsWait = true;
+      return;
+    }
     this.counters.arrived += 1;
     const use = this.#table.find(vcpu, vector);
     const where = `vector 0x${vector.toString(16)} of vCPU ${vcpu}`;
@@ -144,12 +161,15 @@ export class Interrupts {
         .retired()
         .map(({ vcpu, vector, owner }) => [vcpu, vector, this.all.indexOf(owner)]),
       waiting: this.#processors!.save(),
+      pageRequestsWait: this.#pageRequestsWait,
     };
   }
 
   /** Goes on as those that were saved; devices and their paths are the same. */
-  restore({ counters, digest, all, retired, waiting }: InterruptsState): void {
+  restore(state: InterruptsState): void {
+    const { counters, digest, all, retired, waiting, pageRequestsWait } = state;
     Object.assign(this.counters, counters);
+    this.#pageRequestsWait = pageRequestsWait;
     this.digest = digest;
     this.#table.clear();
     for (const { exclusive } of this.all) exclusive?.clear();
@@ -175,7 +195,7 @@ export class Interrupts {
       );
     }
     const { merged } = this.#lapics!.lapics;
-    const lost = merged.reduce((sum, count) => sum + count, 0);
+    const lost = merged.reduce((sum, count) => sum + count, -this.counters.merged);
     if (lost > 0) this.#problems.add(`${lost} interrupts came while the same vector was waiting`);
     const { unclaimed, ignored } = this.#lapics!.counters;
     if (unclaimed > 0)
@@ -196,7 +216,13 @@ export class Interrupts {
 
   readonly #serve = (vcpu: number, vector: number): void => {
     if (vcpu === 0 && vector === FAULT_VECTOR) {
-      this.#serveFaults();
+      this.#events!.faults();
+      return;
+    }
+    if (vcpu === 0 && vector === PAGE_REQUEST_VECTOR) {
+      this.#pageRequestsWait = false;
+      this.counters.pageRequests += 1;
+      this.#events!.pageRequests();
       return;
     }
     const owner = this.#table.find(vcpu, vector)?.owner;

@@ -4,11 +4,15 @@ import type { GuestConfig } from "../config/guest-config.ts";
 import type { Machine } from "../machine/machine.ts";
 import { startDevices } from "./devices.ts";
 import type { DrivenDevice } from "./devices.ts";
-import { FAULT_VECTOR } from "./interrupts.ts";
+import { FAULT_VECTOR, PAGE_REQUEST_VECTOR } from "./interrupts.ts";
 import type { Interrupts } from "./interrupts.ts";
 import { splitMemory } from "./memory-plan.ts";
+import { PageFaults } from "./page-faults.ts";
 import { Ram } from "./ram.ts";
 import type { RamState } from "./ram.ts";
+
+/** Entries in a page of a page request queue (VT-d 11.4.11.3). */
+const REQUESTS_OF_A_PAGE = 128;
 
 /** All that a kernel knows and guest memory does not, but for its interrupts. */
 export interface KernelState {
@@ -41,13 +45,20 @@ export function bootKernel(machine: Machine, interrupts: Interrupts): Kernel {
   const { config, memory, lapics, firmware } = machine;
   const plan = splitMemory(firmware.usable, config);
   const ram = new Ram(memory, plan.deviceDrivers);
-  const iommu = plan.iommuDriver === null ? null : probeUnits(machine, plan.iommuDriver);
+  const pageFaults = new PageFaults();
+  const iommu =
+    plan.iommuDriver === null ? null : probeUnits(machine, plan.iommuDriver, pageFaults);
   const faults: DriverFault[] = [];
-  interrupts.start(lapics, () => {
-    if (iommu !== null) faults.push(...nameFaults(config, iommu));
+  interrupts.start(lapics, {
+    faults: () => {
+      if (iommu !== null) faults.push(...nameFaults(config, iommu));
+    },
+    pageRequests: () => {
+      iommu?.servicePageRequests();
+    },
   });
   iommu?.start();
-  const devices = startDevices(machine, iommu, ram, interrupts);
+  const devices = startDevices(machine, iommu, ram, interrupts, pageFaults);
   return {
     iommu,
     devices,
@@ -59,7 +70,7 @@ export function bootKernel(machine: Machine, interrupts: Interrupts): Kernel {
       drivers: devices.map(({ driver }) => driver.save()),
     }),
     obstacle: (state) =>
-      state.iommu === null || iommu?.fits(state.iommu) === true
+      state.iommu === null || (iommu !== null && isSamePlace(state.iommu, iommu.save()))
         ? null
         : "its kernel has its tables and queues elsewhere",
     restore: (state) => {
@@ -73,18 +84,30 @@ export function bootKernel(machine: Machine, interrupts: Interrupts): Kernel {
   };
 }
 
+/** As `fits` of the driver, but that processes may have been bound in another order. */
+function isSamePlace(one: DriverState, other: DriverState): boolean {
+  const sorted = ({ layout }: DriverState): string => layout.split("\n").sort().join("\n");
+  return sorted(one) === sorted(other);
+}
+
 function probeUnits(
   machine: Machine,
   pages: { readonly base: number; readonly size: number },
+  pageFaults: PageFaults,
 ): IommuDriver {
   const { config, memory, bus, firmware, lapics } = machine;
+  const { mode, pageRequestQueue } = config.driver;
   return probe({
     bus,
     memory,
     pages,
     acpi: { rsdp: firmware.rsdp },
     pci: bridgesOf(config),
+    mode,
     unmapping: config.workload.unmapping,
+    pageRequestOrder: Math.log2(pageRequestQueue / REQUESTS_OF_A_PAGE),
+    onPageRequest: pageFaults.answer,
+    pageRequestEvent: { apicId: lapics.apicId(0), vector: PAGE_REQUEST_VECTOR },
     faultEvent: { apicId: lapics.apicId(0), vector: FAULT_VECTOR },
     poll: () => {
       machine.runPendingWork();

@@ -14,8 +14,9 @@ export interface RamState {
 
 /** Guest memory as the guest's processors see it, and the pages that nobody has yet. */
 export class Ram {
+  /** All memory of the kernel. */
+  readonly ranges: readonly AddressRange[];
   readonly #memory: GuestMemory;
-  readonly #ranges: readonly AddressRange[];
   readonly #free: number[] = [];
   readonly #words = new Int32Array(1);
   #range = 0;
@@ -24,7 +25,7 @@ export class Ram {
   /** `ranges` belong to the kernel. */
   constructor(memory: GuestMemory, ranges: readonly AddressRange[]) {
     this.#memory = memory;
-    this.#ranges = ranges;
+    this.ranges = ranges;
     this.#next = ranges[0]!.base;
   }
 
@@ -71,7 +72,7 @@ export class Ram {
 
   #takeNext(): number {
     for (;;) {
-      const range = this.#ranges[this.#range];
+      const range = this.ranges[this.#range];
       if (range === undefined) {
         throw new ViommuError(
           "ERR_VIOMMU_GUEST",
@@ -80,7 +81,7 @@ export class Ram {
       }
       if (this.#next + PAGE <= range.base + range.size) break;
       this.#range += 1;
-      this.#next = this.#ranges[this.#range]?.base ?? 0;
+      this.#next = this.ranges[this.#range]?.base ?? 0;
     }
     const page = this.#next;
     this.#next += PAGE;

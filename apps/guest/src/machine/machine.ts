@@ -1,6 +1,8 @@
 import type { MmioBus } from "@viommu/guest-driver";
 import { ApicMode, ioapic, lapicBus, lapics } from "@viommu/irq-hooks";
 import type { LapicBus, LapicBusOptions } from "@viommu/irq-hooks";
+import { createAtcRouter } from "@viommu/memory";
+import type { AtcRouter } from "@viommu/memory";
 import { assemble, guestMemory, pendingWork, snapshottables } from "@viommu/plugin";
 import type { FaultRecord, GuestMemory, Plugin } from "@viommu/plugin";
 import { vtd, vtdUnits } from "@viommu/vtd";
@@ -44,12 +46,14 @@ const WORK_BUDGET = 4096;
 
 /** Puts the machine of a configuration together, part by part. */
 export function assembleMachine(config: GuestConfig, observer: MachineObserver = {}): Machine {
+  // the way from a unit back to the devices with translation caches
+  const routers = new Map(config.units.map(({ name }) => [name, createAtcRouter()]));
   const assembly = assemble([
     memoryPlugin(config.memory, config.hostAddressWidth),
     processors(config, observer),
-    ...config.units.map(remappingUnit),
+    ...config.units.map((unit) => remappingUnit(unit, routers.get(unit.name)!)),
     ...config.ioapics.map((chip) => interruptController(config, chip)),
-    ...config.devices.map(devicePlugin),
+    ...config.devices.map((device) => devicePlugin(device, routers)),
     acpiPlugin(config),
     firmwarePlugin(config.memory),
     busPlugin,
@@ -81,9 +85,14 @@ function processors({ processors: config }: GuestConfig, observer: MachineObserv
   });
 }
 
-function remappingUnit({ queueBudget, iotlbSlots, ...unit }: UnitConfig): Plugin {
+function remappingUnit(
+  { queueBudget, iotlbSlots, ...unit }: UnitConfig,
+  router: AtcRouter,
+): Plugin {
   return vtd({
     ...unit,
+    deviceTlb: router,
+    pageResponses: router,
     ...(queueBudget === undefined ? {} : { queueBudget }),
     ...(iotlbSlots === undefined ? {} : { iotlbSlots }),
   });
