@@ -60,6 +60,9 @@ export class Guest {
       fault: (unit, record) => {
         this.#noteFault(unit, record);
       },
+      problem: (text) => {
+        this.problems.add(text);
+      },
     });
   }
 

@@ -2,6 +2,8 @@ import type { Guest } from "./guest.ts";
 import type { ConfigNotice } from "./config/guest-config.ts";
 import { busAddressText } from "./config/values.ts";
 import type { BlockedRequest } from "./guest.ts";
+import { hostReportOn } from "./host-report.ts";
+import type { HostReport } from "./host-report.ts";
 import type { MoveReport } from "./move.ts";
 
 /** A unit after a run. */
@@ -66,6 +68,8 @@ export interface RunReport {
   };
   readonly transfers: { readonly done: number; readonly bytesChecked: number };
   readonly driver: Readonly<Record<string, number>> | null;
+  /** The host of devices that are passed through; null: there are none. */
+  readonly host: HostReport | null;
   /** Requests that units have blocked; the first ones in detail. */
   readonly faults: { readonly count: number; readonly first: readonly BlockedRequest[] };
   /** What was not as it should be; empty when all is well. */
@@ -99,9 +103,10 @@ export function reportOn(guest: Guest, time: RunTimes, memory: RunMemory): RunRe
   const devices = deviceReports(guest);
   const sum = (member: "interrupts" | "transfers"): number =>
     devices.reduce((total, device) => total + device[member], 0);
+  const host = guest.machine.host === null ? null : hostReportOn(guest.machine.host);
   const failed = kernel.devices.reduce((total, { device }) => total + device.counters.failedDma, 0);
   return {
-    ok: problems.count === 0 && guest.blockedCount === 0 && failed === 0,
+    ok: problems.count === 0 && guest.blockedCount === 0 && failed === 0 && isUntouched(host),
     name: config.name,
     notices: config.notices,
     seed: config.workload.seed,
@@ -114,6 +119,7 @@ export function reportOn(guest: Guest, time: RunTimes, memory: RunMemory): RunRe
       bytesChecked: kernel.devices.reduce((total, { driver }) => total + driver.checkedBytes, 0),
     },
     driver: kernel.iommu === null ? null : { ...kernel.iommu.counters },
+    host,
     faults: { count: guest.blockedCount, first: guest.blocked },
     problems: { count: problems.count, first: problems.texts },
     migration: null,
@@ -124,6 +130,11 @@ export function reportOn(guest: Guest, time: RunTimes, memory: RunMemory): RunRe
     },
     memory,
   };
+}
+
+/** No device was stopped by the host, or has reached memory of the host. */
+function isUntouched(host: HostReport | null): boolean {
+  return host === null || (host.faults.host === 0 && host.strayBytes === 0);
 }
 
 /** The report on a guest that was moved; `before` is what it took before it was. */

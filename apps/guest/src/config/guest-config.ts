@@ -1,4 +1,5 @@
 import type { Profile } from "@viommu/vtd";
+import type { HostConfig } from "./host-config.ts";
 import type { BusAddress } from "./values.ts";
 
 /** A run of guest-physical addresses. */
@@ -70,7 +71,7 @@ export interface PagingConfig {
   readonly nested: boolean;
 }
 
-/** An emulated device. */
+/** A device. */
 export interface DeviceConfig {
   readonly name: string;
   readonly kind: "nic" | "block" | "timer" | "accelerator";
@@ -85,6 +86,8 @@ export interface DeviceConfig {
   readonly domain: "first-stage" | "second-stage" | "pass-through" | null;
   /** Null in all devices but accelerators. */
   readonly paging: PagingConfig | null;
+  /** Where it is in the host that it belongs to; null: it is emulated. */
+  readonly hostAddress: BusAddress | null;
 }
 
 /** The guest's driver of its units, as in `driver` of the schema. */
@@ -124,6 +127,8 @@ export interface GuestConfig {
   readonly ioapics: readonly IoapicConfig[];
   readonly devices: readonly DeviceConfig[];
   readonly driver: DriverConfig;
+  /** Null: all devices are emulated. */
+  readonly host: HostConfig | null;
   readonly workload: WorkloadConfig;
   /** In the order of the file. */
   readonly notices: readonly ConfigNotice[];

@@ -4,6 +4,7 @@ import type { Profile } from "@viommu/vtd";
 import { checkAddressMap, memoryRanges } from "./address-map.ts";
 import { checkDomains, checkDriver, pagingOf } from "./driver-rules.ts";
 import type { GuestConfig } from "./guest-config.ts";
+import { hostOf } from "./host-rules.ts";
 import {
   checkNumberOfInterrupts,
   checkPins,
@@ -37,6 +38,7 @@ export function resolveGuest(
     (device) => profiles[guest.units.findIndex(({ name }) => name === scopes.unitOf(device))],
     refuse,
   );
+  const host = hostOf(guest, profiles, (device) => scopes.unitOf(device), refuse);
   checkReach(guest, apicIds, refuse);
   checkNumberOfInterrupts(guest, apicIds.length, refuse);
   const bars = checkAddressMap(guest, profiles, refuse);
@@ -74,8 +76,10 @@ export function resolveGuest(
       interrupt: interrupts[i]!,
       domain: device.domain ?? null,
       paging: paging[i]!,
+      hostAddress: device.passthrough ?? null,
     })),
     driver: guest.driver,
+    host,
     workload: guest.workload,
   };
 }

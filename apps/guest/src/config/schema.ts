@@ -149,6 +149,18 @@ const device = keys({
   /** What its DMA goes through; unless given, what the driver chooses, as Linux does. */
   domain: v.optional(oneOf(["first-stage", "second-stage", "pass-through"])),
   paging: v.optional(paging),
+  /** Its address in the host, if it is a device of the host. */
+  passthrough: v.optional(busAddress),
+});
+
+/** The host of devices that are passed through. */
+const host = keys({
+  /** What its unit can do, as `options` of a unit. */
+  options: v.optional(optionsSchema()),
+  /** Frames of 4 KiB for the tables of its unit. */
+  tableFrames: v.optional(whole(64, 2 ** 17)),
+  /** Frames of them that the shadows of the guest's tables may have. */
+  frameQuota: v.optional(whole(1, 2 ** 17)),
 });
 
 /** The guest's driver of its units. */
@@ -181,6 +193,7 @@ export const GUEST = keys({
   ioapics: listOf(ioapic),
   devices: listOf(device),
   driver: v.optional(driver, {}),
+  host: v.optional(host),
   workload: v.optional(workload, {}),
 });
 

@@ -17,7 +17,8 @@ import { Nic } from "./nic.ts";
 import { ProcessAccess } from "./process-access.ts";
 import { Timer } from "./timer.ts";
 
-const MODELS = { nic: Nic, block: BlockDevice, timer: Timer } as const;
+/** What a device of a kind is made of. */
+export const MODELS = { nic: Nic, block: BlockDevice, timer: Timer } as const;
 
 /** By the name of a unit: the way from it to the devices with translation caches. */
 type Routers = ReadonlyMap<string, AtcRouter>;
@@ -41,21 +42,28 @@ export function devicePlugin(config: DeviceConfig, routers: Routers): Plugin {
       const route = { sink, remapper: unit?.interrupts, sourceId };
       const interrupts = interruptsOf(config, route, host.use(ioapics));
       const device = createDevice(host, config, port, interrupts, routers);
-      host.provide(devices, device);
-      for (const region of device.regions) host.provide(mmioRegions, region);
-      if (interrupts.msix !== null) host.provide(snapshottables, interrupts.msix);
-      host.provide(
-        snapshottables,
-        jsonPart({
-          header: headerOf(config, interrupts),
-          save: () => device.save(),
-          restore: (state) => {
-            device.restore(state);
-          },
-        }),
-      );
+      provideDevice(host, device);
     },
   };
+}
+
+/** Puts a device into its machine. `restored` is told when it has become one that was saved. */
+export function provideDevice(host: Host, device: Device, restored?: () => void): void {
+  const { config, interrupts } = device;
+  host.provide(devices, device);
+  for (const region of device.regions) host.provide(mmioRegions, region);
+  if (interrupts.msix !== null) host.provide(snapshottables, interrupts.msix);
+  host.provide(
+    snapshottables,
+    jsonPart({
+      header: headerOf(config, interrupts),
+      save: () => device.save(),
+      restore: (state) => {
+        device.restore(state);
+        restored?.();
+      },
+    }),
+  );
 }
 
 function createDevice(
@@ -83,7 +91,8 @@ function headerOf({ name, kind, bar }: DeviceConfig, interrupts: DeviceInterrupt
   return { id: name, version: 1, shape: `${kind} at 0x${bar.toString(16)}, ${queues} queues` };
 }
 
-function interruptsOf(
+/** How a device interrupts: by messages that take a route, or by a pin of one of the I/O APICs. */
+export function interruptsOf(
   { name, bar, interrupt }: DeviceConfig,
   route: InterruptRouteOptions,
   chips: readonly Ioapic[],

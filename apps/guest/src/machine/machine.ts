@@ -9,11 +9,15 @@ import { vtd, vtdUnits } from "@viommu/vtd";
 import type { VtdUnit } from "@viommu/vtd";
 import type { SavedDomain } from "@viommu/xen";
 import type { GuestConfig, IoapicConfig, UnitConfig } from "../config/guest-config.ts";
+import { isPassedThrough } from "../config/host-config.ts";
 import { devices } from "../devices/device.ts";
 import type { Device } from "../devices/device.ts";
+import { passedDevicePlugin } from "../devices/passed-plugin.ts";
 import { devicePlugin } from "../devices/plugin.ts";
 import { acpiPlugin, firmware, firmwarePlugin } from "./firmware.ts";
 import type { Firmware } from "./firmware.ts";
+import { host, hostMemoryPlugin, hostPlugin } from "./host.ts";
+import type { Host } from "./host.ts";
 import { domainPages, memoryPlugin } from "./memory.ts";
 import { busPlugin, mmioBus } from "./mmio-bus.ts";
 
@@ -27,6 +31,8 @@ export interface Machine {
   readonly units: readonly VtdUnit[];
   readonly devices: readonly Device[];
   readonly firmware: Firmware;
+  /** Below it; null: it has no device of a host. */
+  readonly host: Host | null;
   /** Its memory and the state of all its parts, to be saved and restored. */
   readonly domain: SavedDomain;
   /** Does what bounded guest accesses have left over. */
@@ -39,6 +45,8 @@ export interface MachineObserver {
   readonly interrupt?: NonNullable<LapicBusOptions["onInterrupt"]>;
   /** A unit blocked a request. The record is valid during the call. */
   readonly fault?: (unit: string, record: FaultRecord) => void;
+  /** A device of the host reached memory that it must not reach. */
+  readonly problem?: (text: string) => void;
 }
 
 /** Queue descriptors that a unit processes in one go. */
@@ -49,11 +57,13 @@ export function assembleMachine(config: GuestConfig, observer: MachineObserver =
   // the way from a unit back to the devices with translation caches
   const routers = new Map(config.units.map(({ name }) => [name, createAtcRouter()]));
   const assembly = assemble([
-    memoryPlugin(config.memory, config.hostAddressWidth),
+    ...memoryPlugins(config, observer),
     processors(config, observer),
     ...config.units.map((unit) => remappingUnit(unit, routers.get(unit.name)!)),
     ...config.ioapics.map((chip) => interruptController(config, chip)),
-    ...config.devices.map((device) => devicePlugin(device, routers)),
+    ...config.devices.map((device) =>
+      isPassedThrough(device) ? passedDevicePlugin(device) : devicePlugin(device, routers),
+    ),
     acpiPlugin(config),
     firmwarePlugin(config.memory),
     busPlugin,
@@ -68,11 +78,19 @@ export function assembleMachine(config: GuestConfig, observer: MachineObserver =
     units: assembly.use(vtdUnits),
     devices: assembly.use(devices),
     firmware: assembly.use(firmware),
+    host: config.host === null ? null : assembly.use(host),
     domain: { parts: assembly.use(snapshottables), pages: assembly.use(domainPages) },
     runPendingWork: () => {
       for (const part of work) if (part.pending) part.run(WORK_BUDGET);
     },
   };
+}
+
+/** Memory of its own, or a part of the memory of a host. */
+function memoryPlugins(config: GuestConfig, { problem }: MachineObserver): Plugin[] {
+  if (config.host === null) return [memoryPlugin(config.memory, config.hostAddressWidth)];
+  const below = hostPlugin(config, config.host, problem ?? (() => undefined));
+  return [hostMemoryPlugin(config, config.host), below];
 }
 
 function processors({ processors: config }: GuestConfig, observer: MachineObserver): Plugin {

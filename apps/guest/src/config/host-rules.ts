@@ -1,0 +1,120 @@
+import { createMemory } from "@viommu/memory";
+import { compareCapabilities, createPhysicalUnit, FrameAllocator } from "@viommu/piommu";
+import type { CapabilityMismatch } from "@viommu/piommu";
+import { ViommuError } from "@viommu/plugin";
+import type { PhysicalIommuInfo } from "@viommu/plugin";
+import { createProfile } from "@viommu/vtd";
+import type { Profile, ProfileOptions } from "@viommu/vtd";
+import type { HostConfig } from "./host-config.ts";
+import type { Refuse } from "./rule.ts";
+import type { GuestDescription } from "./schema.ts";
+import { busAddressText } from "./values.ts";
+
+/** A host of today; `host.options` changes it. */
+const OPTIONS: ProfileOptions = {
+  addressWidths: [39, 48, 57],
+  scalableMode: true,
+  secondStageAccessedDirty: true,
+  postedInterrupts: true,
+};
+
+/** The key of a unit's option that sets a capability. */
+const KEYS: Readonly<Partial<Record<CapabilityMismatch["capability"], string>>> = {
+  CM: "cachingMode",
+  inputWidth: "addressWidths",
+  PLMR: "protectedMemory",
+  PHMR: "protectedMemory",
+  SSADS: "secondStageAccessedDirty",
+  PI: "postedInterrupts",
+  PRS: "pageRequests",
+  RPRIVS: "ridPrivilege",
+};
+
+/** The host below the guest; null when it has none of its devices. Refuses what it cannot keep. */
+export function hostOf(
+  guest: GuestDescription,
+  profiles: readonly Profile[],
+  unitOf: (device: GuestDescription["devices"][number]) => string | null,
+  refuse: Refuse,
+): HostConfig | null {
+  checkDevices(guest, refuse);
+  const passed = guest.devices.flatMap((device, i) =>
+    device.passthrough === undefined ? [] : [{ device, path: ["devices", i, "passthrough"] }],
+  );
+  if (passed.length === 0 && guest.host === undefined) return null;
+  const { options = {}, tableFrames = 16_384, frameQuota = 4096 } = guest.host ?? {};
+  const at = guest.host === undefined ? passed[0]!.path : ["host", "options"];
+  const profile = attempt(at, refuse, () => createProfile({ ...OPTIONS, ...options }));
+  const info = attempt(at, refuse, () => infoOf(profile));
+  for (const { device } of passed) {
+    const unit = guest.units.findIndex(({ name }) => name === unitOf(device));
+    if (unit >= 0) checkUnit(guest, unit, device.name, profiles[unit]!, info, refuse);
+  }
+  return { profile, tableFrames, frameQuota };
+}
+
+/** Each device of the host is there once, below the one unit that the host has. */
+function checkDevices({ devices }: GuestDescription, refuse: Refuse): void {
+  const seen = new Map<string, string>();
+  devices.forEach(({ name, kind, passthrough }, i) => {
+    if (passthrough === undefined) return;
+    const path = ["devices", i, "passthrough"];
+    if (kind === "accelerator") {
+      refuse(path, "is not possible for an accelerator", "leave it out");
+    }
+    if (passthrough.segment !== 0) {
+      refuse(path, "is in a segment that the host has not", "give an address without a segment");
+    }
+    const place = busAddressText(passthrough);
+    const other = seen.get(place);
+    if (other !== undefined) {
+      refuse(path, `is the device that "${other}" is`, "give each its own");
+    }
+    seen.set(place, name);
+  });
+}
+
+function checkUnit(
+  guest: GuestDescription,
+  index: number,
+  device: string,
+  { capabilities }: Profile,
+  info: PhysicalIommuInfo,
+  refuse: Refuse,
+): void {
+  const found = compareCapabilities(capabilities, info);
+  const [first] = found;
+  if (first === undefined) return;
+  const keys = found.map(({ capability }) => KEYS[capability] ?? capability);
+  const whys = found.map(({ why }, i) => `${keys[i]!}: ${why}`).join(", ");
+  const options = ["units", index, "options"];
+  const key = KEYS[first.capability];
+  const remedy =
+    first.capability === "CM"
+      ? "set cachingMode: true"
+      : "change them, or give the host what they need in host.options";
+  refuse(
+    key === undefined ? options : [...options, key],
+    `of "${guest.units[index]!.name}" cannot be above "${device}" of the host (${whys})`,
+    remedy,
+  );
+}
+
+/** What the port of such a unit says of it. Throws ERR_VIOMMU_PIOMMU where there can be none. */
+function infoOf({ cap, ecap, hostAddressWidth }: Profile): PhysicalIommuInfo {
+  const memory = createMemory({ regions: [{ base: 0, size: 0x1_0000 }] });
+  const frames = new FrameAllocator({ memory, firstFrame: 0, frames: 16 });
+  const sink = { deliver: () => undefined };
+  return createPhysicalUnit({ name: "host", memory, frames, cap, ecap, hostAddressWidth, sink })
+    .info;
+}
+
+function attempt<T>(path: readonly (string | number)[], refuse: Refuse, make: () => T): T {
+  try {
+    return make();
+  } catch (error) {
+    if (!(error instanceof ViommuError)) throw error;
+    const [text = "", remedy = ""] = error.message.split(/; (?=[^;]*$)/);
+    return refuse(path, `make no unit of a host: ${text}`, remedy);
+  }
+}
