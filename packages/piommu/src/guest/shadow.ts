@@ -267,7 +267,9 @@ export class Shadow {
       return 0;
     }
     if (!isKnown) {
+      // a large page is written as a whole, however little of it the guest invalidated
       range.at = dfn;
+      range.end = Math.max(range.end, dfn + pages);
       if (isThere && order === 0) {
         // written at once, in the place of the old one
         this.#noteDirty(leaf);

@@ -55,6 +55,20 @@ export class GuestOracle {
     return leaf !== undefined && (leaf.rights & need) === need ? leaf.gfn + dfn - leaf.first : -1;
   }
 
+  /**
+   * For each device, the guest frame behind a page if its context entry stays what it is, and its
+   * tables are read now: what a device can meet that has still to be switched.
+   */
+  unswitched(): (sourceId: number, dfn: number, need: number) => number {
+    const uses = new Map(this.#uses);
+    return (sourceId, dfn, need) => {
+      const key = uses.get(sourceId);
+      if (key === undefined) return -1;
+      const leaf = this.#flat(key).get(dfn);
+      return leaf !== undefined && (leaf.rights & need) === need ? leaf.gfn + dfn - leaf.first : -1;
+    };
+  }
+
   map(root: number, dfn: number, pages: number, gfn: number, rights: number): void {
     const blocks = this.tables.get(root)!;
     const block = Math.floor(dfn / 512);
