@@ -7,6 +7,7 @@ import { Interrupts } from "./kernel/interrupts.ts";
 import type { InterruptsState } from "./kernel/interrupts.ts";
 import { bootKernel } from "./kernel/kernel.ts";
 import type { Kernel, KernelState } from "./kernel/kernel.ts";
+import { checkPageRequests } from "./paging-report.ts";
 import { Problems } from "./kernel/problems.ts";
 import { jsonPart } from "./machine/json-part.ts";
 import { assembleMachine } from "./machine/machine.ts";
@@ -90,6 +91,17 @@ export class Guest {
       this.#domain = { parts: [...parts, this.#software()], pages };
     }
     return this.#domain;
+  }
+
+  /** At the end of the workload: nothing was lost, nothing is left over. */
+  checkTotals(): void {
+    const { kernel, interrupts, problems } = this;
+    interrupts.checkTotals();
+    for (const { device, driver } of kernel.devices) {
+      const problem = driver.settle?.() ?? null;
+      if (problem !== null) problems.add(`${device.config.name}: ${problem}`);
+    }
+    checkPageRequests(kernel, problems);
   }
 
   #software() {

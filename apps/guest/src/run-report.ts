@@ -5,6 +5,8 @@ import type { BlockedRequest } from "./guest.ts";
 import { hostReportOn } from "./host-report.ts";
 import type { HostReport } from "./host-report.ts";
 import type { MoveReport } from "./move.ts";
+import { pagingReports } from "./paging-report.ts";
+import type { PagingReport } from "./paging-report.ts";
 
 /** A unit after a run. */
 export interface UnitReport {
@@ -70,6 +72,8 @@ export interface RunReport {
   readonly driver: Readonly<Record<string, number>> | null;
   /** The host of devices that are passed through; null: there are none. */
   readonly host: HostReport | null;
+  /** Accelerators. */
+  readonly paging: readonly PagingReport[];
   /** Requests that units have blocked; the first ones in detail. */
   readonly faults: { readonly count: number; readonly first: readonly BlockedRequest[] };
   /** What was not as it should be; empty when all is well. */
@@ -119,6 +123,7 @@ export function reportOn(guest: Guest, time: RunTimes, memory: RunMemory): RunRe
       bytesChecked: kernel.devices.reduce((total, { driver }) => total + driver.checkedBytes, 0),
     },
     driver: kernel.iommu === null ? null : { ...kernel.iommu.counters },
+    paging: pagingReports(kernel),
     host,
     faults: { count: guest.blockedCount, first: guest.blocked },
     problems: { count: problems.count, first: problems.texts },

@@ -1,6 +1,7 @@
 import Table from "cli-table3";
 import type { BlockedRequest } from "./guest.ts";
 import { hostLines } from "./host-report.ts";
+import { pagingLines } from "./paging-report.ts";
 import type { DeviceReport, RunReport, UnitReport } from "./run-report.ts";
 import { bytes, count, plural, wrap } from "./text.ts";
 
@@ -22,6 +23,7 @@ export function runText(report: RunReport, columns: number): string {
       "  ",
     ),
     `  data: ${plural(transfers.done, "packet or request", "packets and requests")}, ${bytes(transfers.bytesChecked)} compared`,
+    ...report.paging.flatMap(pagingLines).map((line) => wrap(line, columns, "  ")),
     wrap(faultLine(report), columns, "  "),
     ...hostLines(report.host).map((line) => wrap(line, columns, "  ")),
     ...migrationLines(report).map((line) => wrap(line, columns, "  ")),

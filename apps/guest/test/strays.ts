@@ -59,7 +59,7 @@ export interface Outcome {
 
 /** Looks at a guest at the end of its workload. Table walks depend on caches, which do not move. */
 export function outcomeOf(guest: Guest): Outcome {
-  guest.interrupts.checkTotals();
+  guest.checkTotals();
   const times = { assemble: 0, boot: 0, workload: 0 };
   const report = reportOn(guest, times, { guest: 0, resident: 0 });
   const hash = createHash("sha256");

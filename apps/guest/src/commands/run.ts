@@ -116,7 +116,7 @@ export class GuestRun {
     } finally {
       progress.end();
     }
-    interrupts.checkTotals();
+    guest.checkTotals();
     const bytes = config.memory.reduce((sum, { size }) => sum + size, 0);
     const resident = process.resourceUsage().maxRSS * 1024;
     return reportOn(guest, this.times, { guest: bytes, resident });
