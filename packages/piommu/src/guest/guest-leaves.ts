@@ -1,3 +1,5 @@
+import { pagesIn } from "../page-order.ts";
+
 /** A page of a guest's second stage, as it was when last synchronised: a caller-owned object. */
 export interface GuestLeaf {
   /** First page of the input. */
@@ -166,7 +168,7 @@ export class GuestLeaves {
   /** Tells of each leaf that covers one of `count` guest frames from `gfn` on. */
   forFrames(gfn: number, count: number, tell: (leaf: GuestLeaf) => void): void {
     for (const order of [0, 9, 18]) {
-      const pages = 2 ** order;
+      const pages = pagesIn(order);
       const first = Math.floor(gfn / pages);
       const last = Math.floor((gfn + count - 1) / pages);
       if (last - first >= this.#heads.length) {
@@ -195,7 +197,7 @@ export class GuestLeaves {
       const index = slot % ENTRIES;
       slot = node.next[index]!;
       fill(node, index, leaf);
-      if (leaf.order === order && Math.floor(leaf.gfn / 2 ** order) === block) tell(leaf);
+      if (leaf.order === order && Math.floor(leaf.gfn / pagesIn(order)) === block) tell(leaf);
     }
   }
 
@@ -203,8 +205,8 @@ export class GuestLeaves {
   #scan(gfn: number, count: number, order: number, tell: (leaf: GuestLeaf) => void): void {
     const leaf: GuestLeaf = { dfn: 0, gfn: 0, order: 0, flags: 0 };
     const end = ENTRIES ** this.#levels;
-    for (let at = 0; this.findFrom(at, end, leaf); at = leaf.dfn + 2 ** leaf.order) {
-      const overlaps = leaf.gfn < gfn + count && gfn < leaf.gfn + 2 ** leaf.order;
+    for (let at = 0; this.findFrom(at, end, leaf); at = leaf.dfn + pagesIn(leaf.order)) {
+      const overlaps = leaf.gfn < gfn + count && gfn < leaf.gfn + pagesIn(leaf.order);
       if (leaf.order === order && overlaps) tell(leaf);
     }
   }
@@ -274,7 +276,7 @@ export class GuestLeaves {
 
 const orderOf = (level: number): number => 9 * (level - 1);
 
-const pagesOf = (level: number): number => 2 ** orderOf(level);
+const pagesOf = (level: number): number => pagesIn(orderOf(level));
 
 const indexIn = (node: Node, dfn: number): number =>
   Math.floor((dfn - node.base) / pagesOf(node.level));

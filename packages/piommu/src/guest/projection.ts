@@ -1,5 +1,6 @@
 import { MapFlag, MapResult } from "@viommu/plugin";
 import type { PagingSpace, PhysicalIommuInfo } from "@viommu/plugin";
+import { pagesIn } from "../page-order.ts";
 import type { P2m, P2mRun } from "./p2m.ts";
 
 const RIGHTS = MapFlag.READ | MapFlag.WRITE;
@@ -57,7 +58,7 @@ export class Projection {
       this.dirty = true;
       this.writes += 1;
       if (result === MapResult.NO_FRAMES) return NO_FRAMES;
-      done += 2 ** order;
+      done += pagesIn(order);
     }
     return done;
   }
@@ -70,7 +71,7 @@ export class Projection {
       if (this.#space.unmap(dfn + done, order) === MapResult.NO_FRAMES) isWhole = false;
       this.dirty = true;
       this.writes += 1;
-      done += 2 ** order;
+      done += pagesIn(order);
     }
     return isWhole;
   }
@@ -84,7 +85,7 @@ export class Projection {
 
   #pageOrder(dfn: number, mfn: number, count: number): number {
     for (const order of this.#orders) {
-      const pages = 2 ** order;
+      const pages = pagesIn(order);
       if (pages <= count && dfn % pages === 0 && mfn % pages === 0) return order;
     }
     return 0;
@@ -94,6 +95,6 @@ export class Projection {
 /** Order of the largest naturally aligned block at `frame` that has at most `count` frames. */
 function alignedOrder(frame: number, count: number): number {
   let order = 0;
-  while (2 ** (order + 1) <= count && frame % 2 ** (order + 1) === 0) order += 1;
+  while (pagesIn(order + 1) <= count && frame % pagesIn(order + 1) === 0) order += 1;
   return order;
 }

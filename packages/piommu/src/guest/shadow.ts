@@ -1,5 +1,6 @@
 import { MapFlag } from "@viommu/plugin";
 import type { PagingSpace, PhysicalMapping } from "@viommu/plugin";
+import { pagesIn } from "../page-order.ts";
 import type { DirtyPages } from "./dirty-pages.ts";
 import type { FrameAccount } from "./frame-account.ts";
 import { GuestLeaves } from "./guest-leaves.ts";
@@ -90,7 +91,7 @@ export class Shadow {
       this.synchroniseAll();
       return;
     }
-    this.#add({ at: dfn, end: Math.min(dfn + 2 ** order, this.#end) });
+    this.#add({ at: dfn, end: Math.min(dfn + pagesIn(order), this.#end) });
   }
 
   /** The guest invalidated everything. */
@@ -130,7 +131,7 @@ export class Shadow {
     const { dirty, projection } = this.#parts;
     this.#leaves.forFrames(gfn, count, (leaf) => {
       const first = Math.max(leaf.gfn, gfn);
-      const end = Math.min(leaf.gfn + 2 ** leaf.order, gfn + count);
+      const end = Math.min(leaf.gfn + pagesIn(leaf.order), gfn + count);
       const dfn = leaf.dfn + first - leaf.gfn;
       if (this.tracking && (leaf.flags & MapFlag.WRITE) !== 0) dirty.add(first, end - first);
       if (projection.project(dfn, first, end - first, leaf.flags, Infinity) === NO_FRAMES) {
@@ -148,11 +149,11 @@ export class Shadow {
     const { dirty, space, stage } = this.#parts;
     const leaf = this.#leaf;
     space.readAndClearDirty(0, stage.inputWidth - 12, (dfn, order) => {
-      const end = dfn + 2 ** order;
+      const end = dfn + pagesIn(order);
       for (let at = dfn; at < end;) {
         if (!this.#leaves.findFrom(at, end, leaf)) return;
         const first = Math.max(at, leaf.dfn);
-        const last = Math.min(end, leaf.dfn + 2 ** leaf.order);
+        const last = Math.min(end, leaf.dfn + pagesIn(leaf.order));
         dirty.add(leaf.gfn + first - leaf.dfn, last - first);
         at = last;
       }
@@ -183,11 +184,11 @@ export class Shadow {
     const mapping: PhysicalMapping = { mfn: 0, order: 0, flags: 0 };
     const leaf = this.#leaf;
     for (let at = 0; this.#leaves.findFrom(at, this.#end, leaf);) {
-      const end = leaf.dfn + 2 ** leaf.order;
+      const end = leaf.dfn + pagesIn(leaf.order);
       for (at = leaf.dfn; at < end;) {
         const found = space.lookup(at, mapping);
         if (found) out.set(mapping.order, (out.get(mapping.order) ?? 0) + 1);
-        at += found ? 2 ** mapping.order : 1;
+        at += found ? pagesIn(mapping.order) : 1;
       }
     }
   }
@@ -216,7 +217,7 @@ export class Shadow {
     let level = stage.levels;
     const start = range.at;
     for (let steps = 1; ;) {
-      const pages = ENTRIES ** (level - 1);
+      const pages = pagesIn(9 * (level - 1));
       const index = Math.floor(range.at / pages) % ENTRIES;
       const first = range.at - (range.at % pages);
       const kind = reader.read(table, index, level);
@@ -257,7 +258,7 @@ export class Shadow {
     flags: number,
     budget: number,
   ): number {
-    const pages = 2 ** order;
+    const pages = pagesIn(order);
     const gfn = frame - (frame % pages);
     const leaf = this.#leaf;
     const isThere = this.#leaves.find(dfn, leaf) && leaf.order === order;
@@ -305,7 +306,7 @@ export class Shadow {
     let taken = 0;
     let first = range.at;
     while (taken < budget && this.#leaves.findFrom(range.at, end, leaf)) {
-      const pages = 2 ** leaf.order;
+      const pages = pagesIn(leaf.order);
       this.#leaves.remove(leaf);
       if (leaf.dfn === this.#partial) this.#partial = -1;
       this.#noteDirty(leaf);
@@ -320,7 +321,7 @@ export class Shadow {
 
   /** A leaf goes, and its D bits with it. */
   #noteDirty({ flags, gfn, order }: GuestLeaf): void {
-    if (this.tracking && (flags & MapFlag.WRITE) !== 0) this.#parts.dirty.add(gfn, 2 ** order);
+    if (this.tracking && (flags & MapFlag.WRITE) !== 0) this.#parts.dirty.add(gfn, pagesIn(order));
   }
 
   #charge(): void {

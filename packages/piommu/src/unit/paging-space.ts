@@ -1,5 +1,6 @@
 import { MapFlag, MapResult } from "@viommu/plugin";
 import type { PagingSpace, PagingSpaceOptions, PhysicalMapping } from "@viommu/plugin";
+import { pagesIn } from "../page-order.ts";
 import { PageBatch } from "./page-batch.ts";
 import { hex, refusal } from "./refusal.ts";
 import { SecondStageTables } from "./second-stage-tables.ts";
@@ -73,7 +74,7 @@ export class SecondStageSpace implements PagingSpace, UnitSpace {
     if ((flags & MapFlag.SNOOP) !== 0 && abilities.capabilities.SC === 0) {
       throw refusal("MapFlag.SNOOP on a unit without snoop control; see info.snoop");
     }
-    const count = 2 ** order;
+    const count = pagesIn(order);
     if (dfn + count > this.pages || mfn + count > 2 ** (hostAddressWidth - 12)) {
       return MapResult.BEYOND_WIDTH;
     }
@@ -172,6 +173,6 @@ export class SecondStageSpace implements PagingSpace, UnitSpace {
 }
 
 function checkAligned(name: string, frame: number, order: number): void {
-  if (Number.isSafeInteger(frame) && frame >= 0 && frame % 2 ** order === 0) return;
+  if (Number.isSafeInteger(frame) && frame >= 0 && frame % pagesIn(order) === 0) return;
   throw refusal(`${name} ${hex(frame)} is no multiple of 2^${order}; align it`);
 }

@@ -1,5 +1,6 @@
 import { MapResult } from "@viommu/plugin";
 import type { PhysicalMapping } from "@viommu/plugin";
+import { pagesIn } from "../page-order.ts";
 import type { FrameAllocator } from "./frame-allocator.ts";
 import { refusal } from "./refusal.ts";
 import { DIRTY, entryHigh, ENTRIES, flagsOf, frameOf, indexOf } from "./second-stage-entry.ts";
@@ -71,7 +72,7 @@ export class SecondStageTables {
   /** As {@link PagingSpace.unmap}. */
   unmap(dfn: number, order: number): number {
     const level = this.levelFor(order);
-    const count = Math.min(ENTRIES, 2 ** order / pagesOf(level));
+    const count = Math.min(ENTRIES, pagesIn(order) / pagesOf(level));
     const at = this.find(dfn, level);
     if (!isPresent(this.tables.low) && at > level) return MapResult.MAPPED;
     const splits = at > level;
@@ -97,7 +98,7 @@ export class SecondStageTables {
   takeDirty(dfn: number, order: number, found: (dfn: number, order: number) => void): void {
     const level = this.levelFor(order);
     const at = this.find(dfn, level);
-    const count = at > level ? 1 : Math.min(ENTRIES, 2 ** order / pagesOf(level));
+    const count = at > level ? 1 : Math.min(ENTRIES, pagesIn(order) / pagesOf(level));
     const table = this.path[at]!;
     const index = indexOf(dfn, at);
     const first = dfn - (dfn % pagesOf(at));
