@@ -122,7 +122,7 @@ export function hostLines(host: HostReport | null): string[] {
     `host: ${named === "" ? "no device" : named}; ${plural(compared, "DMA access", "DMA accesses")} ` +
       `compared with the guest's tables, ${wrong === 0 ? "none" : count(wrong).toUpperCase()} elsewhere` +
       (strayBytes === 0 ? "" : `, ${bytes(strayBytes)} OF THE HOST WRITTEN`),
-    `  shadows: ${count(shadows.count)} with ${pagesText(shadows.pages)} in ${count(shadows.frames)} ` +
+    `  ${plural(shadows.count, "shadow")} with ${pagesText(shadows.pages)} in ${count(shadows.frames)} ` +
       `frames (at most ${count(shadows.mostFrames)}, quota ${count(shadows.frameQuota)}); ` +
       `${plural(shadows.synchronisations, "synchronisation")} in ${plural(shadows.steps, "step")}, ` +
       `${plural(shadows.switches, "switch", "switches")} of tables`,

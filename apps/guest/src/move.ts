@@ -29,6 +29,20 @@ export function runUpTo({ workload }: Guest, point: MovePoint): boolean {
   return true;
 }
 
+/**
+ * Throws ERR_VIOMMU_UNMOVABLE when nobody can tell what the guest's devices write: such a guest can be
+ * neither saved nor moved while it runs.
+ */
+export function checkMovable({ machine }: Guest): void {
+  if (machine.host === null || machine.host.tracksWrites) return;
+  const names = machine.host.devices.map(({ config }) => `"${config.name}"`).join(", ");
+  throw new ViommuError(
+    "ERR_VIOMMU_UNMOVABLE",
+    `the host cannot tell which pages ${names} write; give it secondStageAccessedDirty and ` +
+      "scalableMode in host.options, or leave the guest where it is",
+  );
+}
+
 /** Moves a running guest out of its machine, which must not go on afterwards. */
 function moveOut(guest: Guest, sink: SaveSink, file: string | null): MoveReport {
   const { workload, domain } = guest;
@@ -44,6 +58,7 @@ function moveOut(guest: Guest, sink: SaveSink, file: string | null): MoveReport 
 
 /** Moves a guest out and into a machine of its own kind, which has booted: everything is replaced. */
 export function moveInto(from: Guest, to: Guest): MoveReport {
+  checkMovable(from);
   const parts: Buffer[] = [];
   const report = moveOut(from, { write: (bytes) => parts.push(Buffer.from(bytes)) }, null);
   const save = Buffer.concat(parts);
@@ -54,8 +69,9 @@ export function moveInto(from: Guest, to: Guest): MoveReport {
   return report;
 }
 
-/** Moves a guest out into a file. Throws ERR_VIOMMU_FILE. */
+/** Moves a guest out into a file. Throws ERR_VIOMMU_FILE, and as {@link checkMovable}. */
 export function moveToFile(guest: Guest, file: string): MoveReport {
+  checkMovable(guest);
   return withFile(file, "w", "a file that can be written", (descriptor) => {
     const sink: SaveSink = {
       write: (bytes) => {

@@ -7,7 +7,7 @@ import type { ExitCode } from "../exit.ts";
 import { loadGuestOf } from "../guest-options.ts";
 import type { GuestOptions } from "../guest-options.ts";
 import { Guest } from "../guest.ts";
-import { moveInto, moveToFile, runUpTo } from "../move.ts";
+import { checkMovable, moveInto, moveToFile, runUpTo } from "../move.ts";
 import type { MovePoint, MoveReport } from "../move.ts";
 import { numberOption } from "../number-option.ts";
 import { restoreElsewhere } from "../other-process.ts";
@@ -59,6 +59,7 @@ export async function runFile(
     throw usageError("--migrate-file needs --migrate-at, which says when");
   }
   const run = new GuestRun(await loadGuestOf(file, options), terminal);
+  if (migrateAt !== undefined) checkMovable(run.guest);
   if (migrateAt === undefined || !runUpTo(run.guest, migrateAt)) {
     return tell(run.finish(), options, terminal);
   }

@@ -86,6 +86,8 @@ export interface DeviceConfig {
   readonly domain: "first-stage" | "second-stage" | "pass-through" | null;
   /** Null in all devices but accelerators. */
   readonly paging: PagingConfig | null;
+  /** Its driver has a pool for small packets; false in all devices but network cards. */
+  readonly sendPool: boolean;
   /** Where it is in the host that it belongs to; null: it is emulated. */
   readonly hostAddress: BusAddress | null;
 }

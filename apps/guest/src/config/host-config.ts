@@ -8,6 +8,8 @@ export interface HostConfig {
   readonly profile: Profile;
   /** Frames for the tables of that unit. */
   readonly tableFrames: number;
+  /** log2 of the number of entries of its interrupt remapping table. */
+  readonly interruptEntriesLog2: number;
   /** How many of them the shadows of the guest's tables may have. */
   readonly frameQuota: number;
 }

@@ -5,6 +5,7 @@ import { ViommuError } from "@viommu/plugin";
 import type { PhysicalIommuInfo } from "@viommu/plugin";
 import { createProfile } from "@viommu/vtd";
 import type { Profile, ProfileOptions } from "@viommu/vtd";
+import { memoryRanges } from "./address-map.ts";
 import type { HostConfig } from "./host-config.ts";
 import type { Refuse } from "./rule.ts";
 import type { GuestDescription } from "./schema.ts";
@@ -18,9 +19,13 @@ const OPTIONS: ProfileOptions = {
   postedInterrupts: true,
 };
 
+/** Root tables, and a margin. */
+const FRAMES_OF_UNIT = 32;
+/** Context, PASID directory and PASID table. */
+const FRAMES_OF_DEVICE = 4;
+
 /** The key of a unit's option that sets a capability. */
 const KEYS: Readonly<Partial<Record<CapabilityMismatch["capability"], string>>> = {
-  CM: "cachingMode",
   inputWidth: "addressWidths",
   PLMR: "protectedMemory",
   PHMR: "protectedMemory",
@@ -34,6 +39,7 @@ const KEYS: Readonly<Partial<Record<CapabilityMismatch["capability"], string>>> 
 export function hostOf(
   guest: GuestDescription,
   profiles: readonly Profile[],
+  vcpus: number,
   unitOf: (device: GuestDescription["devices"][number]) => string | null,
   refuse: Refuse,
 ): HostConfig | null {
@@ -50,7 +56,27 @@ export function hostOf(
     const unit = guest.units.findIndex(({ name }) => name === unitOf(device));
     if (unit >= 0) checkUnit(guest, unit, device.name, profiles[unit]!, info, refuse);
   }
-  return { profile, tableFrames, frameQuota };
+  const entries = passed.reduce((sum, { device: { vectors = 0 } }) => sum + vectors, 1);
+  const interruptEntriesLog2 = Math.max(8, Math.ceil(Math.log2(entries)));
+  const need = framesFor(guest, vcpus, passed.length, interruptEntriesLog2);
+  if (tableFrames < need) {
+    refuse(["host", "tableFrames"], "are too few for this guest", `give ${need} or more`);
+  }
+  return { profile, tableFrames, frameQuota, interruptEntriesLog2 };
+}
+
+/** Frames that the unit needs before the guest has mapped anything. */
+function framesFor(
+  guest: GuestDescription,
+  vcpus: number,
+  devices: number,
+  interruptEntriesLog2: number,
+): number {
+  const bytes = memoryRanges(guest).reduce((sum, { size }) => sum + size, 0);
+  // 512 MiB take at most 2 tables and a border; interrupt entries have 16 bytes, descriptors 64
+  const memory = 4 * Math.ceil(bytes / 2 ** 29);
+  const interrupts = 2 ** interruptEntriesLog2 / 256 + Math.ceil(vcpus / 64);
+  return FRAMES_OF_UNIT + memory + interrupts + FRAMES_OF_DEVICE * devices;
 }
 
 /** Each device of the host is there once, below the one unit that the host has. */
@@ -85,18 +111,17 @@ function checkUnit(
   const found = compareCapabilities(capabilities, info);
   const [first] = found;
   if (first === undefined) return;
-  const keys = found.map(({ capability }) => KEYS[capability] ?? capability);
-  const whys = found.map(({ why }, i) => `${keys[i]!}: ${why}`).join(", ");
+  const { name } = guest.units[index]!;
   const options = ["units", index, "options"];
-  const key = KEYS[first.capability];
-  const remedy =
-    first.capability === "CM"
-      ? "set cachingMode: true"
-      : "change them, or give the host what they need in host.options";
+  if (first.capability === "CM") {
+    const text = `is not set above "${device}" of the host: ${first.why}`;
+    refuse([...options, "cachingMode"], text, "set cachingMode: true");
+  }
+  const whys = found.map(({ capability, why }) => `${KEYS[capability] ?? capability}: ${why}`);
   refuse(
-    key === undefined ? options : [...options, key],
-    `of "${guest.units[index]!.name}" cannot be above "${device}" of the host (${whys})`,
-    remedy,
+    options,
+    `make "${name}" a unit that "${device}" of the host cannot be under (${whys.join(", ")})`,
+    "change them, or give the host what they need in host.options",
   );
 }
 

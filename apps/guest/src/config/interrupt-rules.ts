@@ -48,6 +48,14 @@ export const checkPins: Rule = (guest, refuse: Refuse) => {
   });
 };
 
+/** Only network cards have packets to send. */
+export const checkPools: Rule = ({ devices }, refuse: Refuse) => {
+  devices.forEach(({ kind, sendPool }, i) => {
+    if (!sendPool || kind === "nic") return;
+    refuse(["devices", i, "sendPool"], `is of no use to a ${kind}`, "leave it out");
+  });
+};
+
 /** Vectors of processors and entries of remapping tables are enough for all interrupts. */
 export function checkNumberOfInterrupts(
   guest: GuestDescription,

@@ -26,15 +26,20 @@ const PAGES_OF_QUEUE: Readonly<Record<DeviceConfig["kind"], number>> = {
 const PAGES_UNDER_WAY = 1024;
 /** Page tables of a process; for each page frame as many pages may be stored. */
 const PAGES_OF_PROCESS = 64;
+/** 2 MiB, and as much to align them. */
+const PAGES_OF_POOL = 1024;
 
 /** What these units and devices need. */
 export function memoryNeed(
   units: number,
-  devices: readonly Pick<DeviceConfig, "kind" | "interrupt" | "paging">[],
+  devices: readonly Pick<DeviceConfig, "kind" | "interrupt" | "paging" | "sendPool">[],
 ): MemoryNeed {
   const pages = devices.reduce(
-    (sum, { kind, interrupt, paging }) =>
-      sum + PAGES_OF_QUEUE[kind] * queuesOf(interrupt) + pagesOfProcesses(paging),
+    (sum, { kind, interrupt, paging, sendPool }) =>
+      sum +
+      PAGES_OF_QUEUE[kind] * queuesOf(interrupt) +
+      pagesOfProcesses(paging) +
+      (sendPool ? PAGES_OF_POOL : 0),
     PAGES_UNDER_WAY,
   );
   return {

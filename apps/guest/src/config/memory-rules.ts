@@ -12,7 +12,7 @@ const TABLES = 2 * MIB;
 export function checkMemorySize(
   memory: readonly AddressRange[],
   units: number,
-  devices: readonly Pick<DeviceConfig, "kind" | "interrupt" | "paging">[],
+  devices: readonly Pick<DeviceConfig, "kind" | "interrupt" | "paging" | "sendPool">[],
   refuse: Refuse,
 ): void {
   const { iommuDriver, deviceDrivers } = memoryNeed(units, devices);

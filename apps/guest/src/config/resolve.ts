@@ -8,6 +8,7 @@ import { hostOf } from "./host-rules.ts";
 import {
   checkNumberOfInterrupts,
   checkPins,
+  checkPools,
   checkWorkload,
   interruptOf,
 } from "./interrupt-rules.ts";
@@ -30,6 +31,7 @@ export function resolveGuest(
   const scopes = new Scopes(guest, refuse);
   checkPins(guest, refuse);
   const interrupts = guest.devices.map((device, i) => interruptOf(device, i, refuse));
+  checkPools(guest, refuse);
   const profiles = guest.units.map((_, i) => profileOf(guest, i, refuse));
   const paging = guest.devices.map((device, i) => pagingOf(device, i, refuse));
   checkDriver(guest, profiles, refuse);
@@ -38,13 +40,14 @@ export function resolveGuest(
     (device) => profiles[guest.units.findIndex(({ name }) => name === scopes.unitOf(device))],
     refuse,
   );
-  const host = hostOf(guest, profiles, (device) => scopes.unitOf(device), refuse);
+  const host = hostOf(guest, profiles, apicIds.length, (device) => scopes.unitOf(device), refuse);
   checkReach(guest, apicIds, refuse);
   checkNumberOfInterrupts(guest, apicIds.length, refuse);
   const bars = checkAddressMap(guest, profiles, refuse);
   const memory = memoryRanges(guest);
-  const parts = guest.devices.map(({ kind }, i) => ({
+  const parts = guest.devices.map(({ kind, sendPool }, i) => ({
     kind,
+    sendPool,
     interrupt: interrupts[i]!,
     paging: paging[i]!,
   }));
@@ -76,6 +79,7 @@ export function resolveGuest(
       interrupt: interrupts[i]!,
       domain: device.domain ?? null,
       paging: paging[i]!,
+      sendPool: device.sendPool,
       hostAddress: device.passthrough ?? null,
     })),
     driver: guest.driver,

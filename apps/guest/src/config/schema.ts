@@ -149,6 +149,8 @@ const device = keys({
   /** What its DMA goes through; unless given, what the driver chooses, as Linux does. */
   domain: v.optional(oneOf(["first-stage", "second-stage", "pass-through"])),
   paging: v.optional(paging),
+  /** Small packets of a nic are sent from 2 MiB that stay mapped, in one large page where possible. */
+  sendPool: v.optional(flag, false),
   /** Its address in the host, if it is a device of the host. */
   passthrough: v.optional(busAddress),
 });

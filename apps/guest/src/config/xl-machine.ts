@@ -1,5 +1,5 @@
 import { ViommuError } from "@viommu/plugin";
-import type { XlConfig, XlDisk, XlDomain, XlPosition, XlValue, XlVif } from "@viommu/xen";
+import type { XlConfig, XlDisk, XlDomain, XlPci, XlPosition, XlValue, XlVif } from "@viommu/xen";
 import { busAddressText } from "./values.ts";
 
 /** Where a value of a configuration comes from. */
@@ -83,6 +83,7 @@ class MachineBuilder {
     this.#settingOf("vcpus/count", this.#config.settings.has("maxvcpus") ? "maxvcpus" : "vcpus");
     this.#settingOf("memory", "memory");
     this.#settingOf("name", "name");
+    this.#settingOf("host", "pci");
     if (viommu !== null) this.#origins.set("units", this.#entry("viommu", 0));
     this.#addPassedThrough();
     this.#domain.vifs.forEach((vif, i) => {
@@ -151,12 +152,42 @@ class MachineBuilder {
     this.#refuse(this.#setting(key), text, remedy);
   }
 
-  /** Devices of the host. There is no machine for them yet: they keep their slots free. */
+  /** Devices of the host: network cards all of them. Slots that are asked for are kept for them. */
   #addPassedThrough(): void {
-    this.#domain.pci.forEach(({ slot }, i) => {
-      if (slot !== null) this.#slots.add(slot);
-      this.#leaveOut("pci", i, "a device of a host, and this machine has none");
+    const { pci } = this.#domain;
+    pci.forEach(({ slot }, i) => {
+      if (slot === null) return;
+      if (slot < FIRST_SLOT || this.#slots.has(slot)) {
+        const text = `asks for slot ${slot.toString(16)}, which is taken`;
+        this.#refuse(this.#entry("pci", i), text, "give a free one from 4 to 1f, or none");
+      }
+      this.#slots.add(slot);
     });
+    pci.forEach((device, i) => {
+      this.#addHostDevice(device, i);
+    });
+  }
+
+  #addHostDevice({ address, slot }: XlPci, i: number): void {
+    if (address === null) {
+      this.#leaveOut("pci", i, "a device by its name in a host, and this host has no names");
+      return;
+    }
+    if (address.segment !== 0) {
+      this.#leaveOut("pci", i, "in another segment, and this host has one");
+      return;
+    }
+    const { viommu } = this.#domain;
+    if (viommu?.dmaremap === true && !viommu.cachingMode) {
+      const text = "has no caching mode, and without it the guest does not tell of new mappings";
+      const remedy = "write caching_mode=1, for the devices in pci";
+      this.#refuse(this.#entry("viommu", 0), text, remedy);
+    }
+    const { bus, device, function: fn } = address;
+    // of all functions the first one
+    const sourceId = (bus << 8) | (device << 3) | (fn ?? 0);
+    const passthrough = busAddressText({ segment: 0, sourceId });
+    this.#addDevice("pci", i, { name: `pci${i}`, kind: "nic", passthrough }, true, slot);
   }
 
   #addCard({ type, model }: XlVif, i: number): void {
@@ -187,15 +218,16 @@ class MachineBuilder {
     this.#refuse(this.#entry("disk", i), `is ${vdev}, as disk[${first}]`, "give each its own vdev");
   }
 
-  /** In the next free slot, with a pin of its own unless it has MSI-X. */
+  /** In the next free slot unless one is kept for it, with a pin of its own unless it has MSI-X. */
   #addDevice(
-    list: "disk" | "vif",
+    list: "disk" | "pci" | "vif",
     i: number,
-    device: { name: string; kind: "nic" | "block" },
+    device: { name: string; kind: "nic" | "block"; passthrough?: string },
     msiX: boolean,
+    wanted: number | null = null,
   ): void {
-    let slot = FIRST_SLOT;
-    while (this.#slots.has(slot)) slot += 1;
+    let slot = wanted ?? FIRST_SLOT;
+    while (wanted === null && this.#slots.has(slot)) slot += 1;
     if (slot > LAST_SLOT) {
       const text = `has no slot: a bus has ${LAST_SLOT - FIRST_SLOT + 1} for devices`;
       this.#refuse(this.#entry(list, i), text, "leave some out");

@@ -15,7 +15,7 @@ import type { DeviceDriver, DriverServices } from "./device-driver.ts";
 import { DriverRing } from "./driver-ring.ts";
 import type { RingState } from "./driver-ring.ts";
 import { fillPattern, firstDifference } from "./pattern.ts";
-import { PAGE } from "./ram.ts";
+import { LARGE_PAGE, PAGE } from "./ram.ts";
 
 /** Packets that a queue has under way at most; buffers that wait for them. */
 const BATCH = 4;
@@ -23,11 +23,22 @@ const LEAST_PACKET = 60;
 /** Most packets are small. */
 const USUAL_PACKET = 300;
 
+/** A packet that fits into a part of the pool is copied there, where there is a pool. */
+const MOST_OF_POOL = 256;
+const PART_OF_POOL = 2048;
+
 interface Packet {
-  readonly page: number;
+  /** Mapped for this packet; null: it lies in the pool. */
+  readonly page: number | null;
   readonly iova: number;
   readonly length: number;
   readonly key: number;
+}
+
+/** Memory that the device may read all the time. */
+interface Pool {
+  readonly address: number;
+  readonly iova: number;
 }
 
 interface Queue {
@@ -60,11 +71,13 @@ export class NicDriver implements DeviceDriver<NicState> {
   transfers = 0;
   checkedBytes = 0;
   readonly #services: DriverServices;
+  readonly #pool: Pool | null;
   readonly #queues: readonly Queue[];
 
-  constructor({ bar, interrupt }: DeviceConfig, services: DriverServices) {
+  constructor({ bar, interrupt, sendPool }: DeviceConfig, services: DriverServices) {
     this.queues = queuesOf(interrupt);
     this.#services = services;
+    this.#pool = sendPool ? this.#createPool() : null;
     this.#queues = Array.from({ length: this.queues }, (_, i) =>
       this.#createQueue(bar + QUEUE_BASE + i * QUEUE_STRIDE),
     );
@@ -73,7 +86,7 @@ export class NicDriver implements DeviceDriver<NicState> {
   start(index: number, random: Random): void {
     const queue = this.#queues[index]!;
     const count = random.between(1, BATCH);
-    queue.packets = Array.from({ length: count }, () => this.#createPacket(index, random));
+    queue.packets = Array.from({ length: count }, (_, i) => this.#createPacket(index, i, random));
     for (const { iova, length } of queue.packets) queue.transmit.put(iova, length);
     queue.transmit.publish();
   }
@@ -133,14 +146,26 @@ export class NicDriver implements DeviceDriver<NicState> {
     return { transmit: ring(NicRing.TRANSMIT, 0), receive, buffers, packets: [], serial: 0 };
   }
 
-  #createPacket(index: number, random: Random): Packet {
+  #createPool(): Pool {
+    const { ram, dma } = this.#services;
+    const address = ram.allocateLarge();
+    return { address, iova: dma.map(address, LARGE_PAGE, Access.READ) };
+  }
+
+  /** `slot` numbers the packets of a queue that are under way. */
+  #createPacket(index: number, slot: number, random: Random): Packet {
     const { ram, dma, key } = this.#services;
     const queue = this.#queues[index]!;
     const most = random.below(16) === 0 ? MAX_PACKET : USUAL_PACKET;
     const length = random.between(LEAST_PACKET, most);
+    const packetKey = mix(mix(key, index), queue.serial++);
+    if (this.#pool !== null && length <= MOST_OF_POOL) {
+      const offset = (index * BATCH + slot) * PART_OF_POOL;
+      fillPattern(ram.bytes(this.#pool.address + offset, length), packetKey);
+      return { page: null, iova: this.#pool.iova + offset, length, key: packetKey };
+    }
     const page = ram.allocate();
     const address = page + random.below(PAGE - length + 1);
-    const packetKey = mix(mix(key, index), queue.serial++);
     fillPattern(ram.bytes(address, length), packetKey);
     return { page, iova: dma.map(address, length, Access.READ), length, key: packetKey };
   }
@@ -149,8 +174,10 @@ export class NicDriver implements DeviceDriver<NicState> {
   #finishPacket({ transmit, receive, buffers }: Queue, packet: Packet): string | null {
     const { ram, dma } = this.#services;
     const sent = transmit.takeStatus(NicDescriptor.STATUS);
-    dma.unmap(packet.iova);
-    ram.free(packet.page);
+    if (packet.page !== null) {
+      dma.unmap(packet.iova);
+      ram.free(packet.page);
+    }
     if (sent !== Status.DONE) return `a packet has status ${sent} instead of "sent"`;
 
     const slot = receive.done % BATCH;

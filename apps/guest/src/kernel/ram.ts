@@ -5,6 +5,9 @@ import type { AddressRange } from "../config/guest-config.ts";
 /** Bytes of a page. */
 export const PAGE = 4096;
 
+/** Bytes of a large page. */
+export const LARGE_PAGE = 2 ** 21;
+
 /** Which pages nobody has: those given back, and all from `next` in a range on. */
 export interface RamState {
   readonly free: readonly number[];
@@ -54,6 +57,19 @@ export class Ram {
     const page = this.#free.pop() ?? this.#takeNext();
     this.bytes(page, PAGE).fill(0);
     return page;
+  }
+
+  /** Address of a large page, which is not given back. */
+  allocateLarge(): number {
+    for (;;) {
+      const first = this.#takeNext(); // throws at the end of all ranges
+      const { base, size } = this.ranges[this.#range]!;
+      if (first % LARGE_PAGE === 0 && first + LARGE_PAGE <= base + size) {
+        this.#next = first + LARGE_PAGE;
+        return first;
+      }
+      this.#free.push(first);
+    }
   }
 
   free(page: number): void {

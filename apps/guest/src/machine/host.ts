@@ -61,7 +61,7 @@ export class Host {
 
   constructor(options: HostOptions) {
     const { config, memory, sink } = options;
-    const { profile, frameQuota } = options.host;
+    const { profile, frameQuota, interruptEntriesLog2 } = options.host;
     const { capabilities, cap, ecap, hostAddressWidth } = profile;
     const { apicIds, extendedDestinationId } = config.processors;
     this.#options = options;
@@ -74,7 +74,7 @@ export class Host {
       name: "host",
       memory: memory.memory,
       frames: memory.frames,
-      interruptEntriesLog2: INTERRUPT_ENTRIES_LOG2,
+      interruptEntriesLog2,
       ...{ cap, ecap, hostAddressWidth },
       sink: this.descriptors ?? sink,
     });
@@ -134,9 +134,6 @@ export class Host {
     };
   }
 }
-
-/** Entries of the host's interrupt remapping table: all that one can have. */
-const INTERRUPT_ENTRIES_LOG2 = 16;
 
 /** Guest memory in the memory of a host. */
 export function hostMemoryPlugin(
