@@ -17,6 +17,9 @@ const PACKAGES = [
   "interrupt-remapping",
   "vtd",
   "irq-hooks",
+  "acpi",
+  "piommu",
+  "xen",
 ];
 
 /** The built packages by name; a package that is not built is left out. */

@@ -3,10 +3,12 @@ import { rows as hit } from "./hit.mjs";
 import { rows as interrupt } from "./interrupt.mjs";
 import { rows as invalidate } from "./invalidate.mjs";
 import { rows as miss } from "./miss.mjs";
+import { memory as piommuMemory, rows as piommu } from "./piommu.mjs";
 import { rows as queue } from "./queue.mjs";
 import { rows as scalable } from "./scalable.mjs";
 import { cold, steady } from "./steady.mjs";
 import { rows as walk } from "./walk.mjs";
+import { rows as xen } from "./xen.mjs";
 
 /**
  * All rows by topic; each topic is measured in processes of its own, by `script` (measure.mjs) with
@@ -29,6 +31,9 @@ export const topics = [
   { name: "invalidate", rows: invalidate },
   { name: "queue", rows: queue },
   { name: "interrupt", rows: interrupt },
+  { name: "piommu", rows: piommu },
+  { name: "piommu-memory", rows: piommuMemory, script: "shadow-memory.mjs", flags: [] },
+  { name: "xen", rows: xen },
   { name: "steady", rows: steady, script: "steady.mjs", flags: [] },
   { name: "cold", rows: cold, script: "cold.mjs", flags: [] },
 ];
