@@ -133,10 +133,22 @@ describe("the machine of a domain", () => {
     expect(devices(text)).toEqual(["xvdb block 00:04.0 4 vectors"]);
   });
 
-  it("devices of the host are left out, and their slots stay free", () => {
-    const text = `pci=['03:00.0@4']\n${VIF}`;
-    expect(devices(text)).toEqual(["vif0 nic 00:05.0 pin 36"]);
-    expect(guest(text).notices).toMatchObject([{ key: "pci[0]", place: "g.cfg:2:6" }]);
+  it("devices of the host are cards that are passed through, in the slots that are kept for them", () => {
+    const text = `pci=['03:00.1','04:00.*@4','name=uplink','0001:05:00.0']\n${VIF}`;
+    expect(devices(text)).toEqual([
+      "pci0 nic 00:05.0 4 vectors",
+      "pci1 nic 00:04.0 4 vectors",
+      "vif0 nic 00:06.0 pin 40",
+    ]);
+    const places = (config: GuestConfig) =>
+      config.devices.map(({ hostAddress }) => hostAddress && busAddressText(hostAddress));
+    expect(places(guest(text))).toEqual(["03:00.1", "04:00.0", null]);
+    expect(guest(text).notices.map(({ place, key }) => `${place} ${key}`)).toEqual([
+      "g.cfg:2:28 pci[2]",
+      "g.cfg:2:42 pci[3]",
+    ]);
+    expect(guest(`${text}viommu=['type=intel_vtd,caching_mode=1']`).host).not.toBeNull();
+    expect(guest(`${text}viommu=['type=intel_vtd,dmaremap=0']`).host).not.toBeNull();
   });
 
   it("vCPUs are all that the guest may bring up; --vcpus and --seed replace numbers", () => {
@@ -171,6 +183,19 @@ describe("what cannot be run", () => {
       "2:7: vcpus (288) asks for 288 vCPUs, and without",
     ],
     ["maxvcpus=288", "2:10: maxvcpus (288) asks for 288 vCPUs"],
+    [
+      `pci=['03:00.0']\n${VIOMMU}`,
+      '3:9: viommu[0] ("type=intel_vtd") has no caching mode, and without it the guest does not tell',
+    ],
+    [
+      "pci=['03:00.0@5','04:00.0@5']",
+      '2:18: pci[1] ("04:00.0@5") asks for slot 5, which is taken;',
+    ],
+    ["pci=['03:00.0@2']", '2:6: pci[0] ("03:00.0@2") asks for slot 2, which is taken;'],
+    [
+      "pci=['03:00.0','03:00.0']",
+      '2:16: pci[1] ("03:00.0") is the device that "pci0" is; give each its own',
+    ],
     [
       "memory=2",
       "2:8: memory (2) has no 3 MiB in one piece below 4 GiB; firmware needs them; add some",

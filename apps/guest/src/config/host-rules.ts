@@ -6,6 +6,7 @@ import type { PhysicalIommuInfo } from "@viommu/plugin";
 import { createProfile } from "@viommu/vtd";
 import type { Profile, ProfileOptions } from "@viommu/vtd";
 import { memoryRanges } from "./address-map.ts";
+import type { ConfigPath } from "./error.ts";
 import type { HostConfig } from "./host-config.ts";
 import type { Refuse } from "./rule.ts";
 import type { GuestDescription } from "./schema.ts";
@@ -52,6 +53,7 @@ export function hostOf(
   const at = guest.host === undefined ? passed[0]!.path : ["host", "options"];
   const profile = attempt(at, refuse, () => createProfile({ ...OPTIONS, ...options }));
   const info = attempt(at, refuse, () => infoOf(profile));
+  checkReach(guest, at, profile, info, refuse);
   for (const { device } of passed) {
     const unit = guest.units.findIndex(({ name }) => name === unitOf(device));
     if (unit >= 0) checkUnit(guest, unit, device.name, profiles[unit]!, info, refuse);
@@ -63,6 +65,23 @@ export function hostOf(
     refuse(["host", "tableFrames"], "are too few for this guest", `give ${need} or more`);
   }
   return { profile, tableFrames, frameQuota, interruptEntriesLog2 };
+}
+
+/** Devices reach all memory of the guest, by second-stage tables. */
+function checkReach(
+  guest: GuestDescription,
+  path: ConfigPath,
+  { capabilities: { SAGAW, SMTS, SSTS } }: Profile,
+  { inputWidth }: PhysicalIommuInfo,
+  refuse: Refuse,
+): void {
+  if (SAGAW === 0 || (SMTS !== 0 && SSTS === 0)) {
+    refuse(path, "give the host no second stage", "leave out secondStage and addressWidths");
+  }
+  const end = memoryRanges(guest).reduce((most, { base, size }) => Math.max(most, base + size), 0);
+  if (end <= 2 ** inputWidth) return;
+  const text = `give the host addresses of ${inputWidth} bits, and the guest's memory needs more`;
+  refuse(path, text, "leave out addressWidths");
 }
 
 /** Frames that the unit needs before the guest has mapped anything. */
@@ -134,7 +153,7 @@ function infoOf({ cap, ecap, hostAddressWidth }: Profile): PhysicalIommuInfo {
     .info;
 }
 
-function attempt<T>(path: readonly (string | number)[], refuse: Refuse, make: () => T): T {
+function attempt<T>(path: ConfigPath, refuse: Refuse, make: () => T): T {
   try {
     return make();
   } catch (error) {

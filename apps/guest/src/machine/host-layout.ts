@@ -49,7 +49,8 @@ export function hostLayout(memory: readonly AddressRange[], tableFrames: number)
   );
   for (const { base, size, buffer, start } of parts.reverse()) {
     const isFirst = base === buffers[0]!.base;
-    const hostBase = next + (base % LARGE_PAGE) + (isFirst ? PAGE : 0);
+    const place = next + (base % LARGE_PAGE) + (isFirst ? PAGE : 0);
+    const hostBase = place === base ? place + GAP : place;
     pieces.push({ base, size, hostBase, buffer, offset: base - start });
     next = Math.ceil((hostBase + size) / LARGE_PAGE) * LARGE_PAGE + GAP;
   }
