@@ -79,6 +79,7 @@ describe("viommu dmar --config", () => {
   PCI_ENDPOINT at 00:02.0
   PCI_ENDPOINT at 00:03.0
   PCI_ENDPOINT at 00:04.0
+  PCI_ENDPOINT at 00:08.0
   IOAPIC 0 at ff:00.0
 DRHD unit at 0xfed91000, 4 KiB of registers, segment 0, INCLUDE_PCI_ALL
   IOAPIC 1 at ff:01.0

@@ -53,7 +53,7 @@ describe("the reference guest", () => {
       expect(unit).toMatchObject({ dmaRemapping: true, interruptRemapping: true, faults: 0 });
       expect(unit.walks).toBeGreaterThan(1000);
     }
-    expect(report.devices).toHaveLength(8);
+    expect(report.devices).toHaveLength(9);
     for (const device of report.devices) expect(device.interrupts).toBeGreaterThan(100);
     expect(report.transfers.done).toBeGreaterThanOrEqual(20_000);
   });

@@ -1,7 +1,7 @@
 import { ioapics } from "@viommu/irq-hooks";
 import { mmioRegions, snapshottables } from "@viommu/plugin";
 import type { Plugin } from "@viommu/plugin";
-import type { PassedDeviceConfig } from "../config/host-config.ts";
+import type { PassedDeviceConfig } from "../config/passed-device.ts";
 import { host } from "../machine/host.ts";
 import { devices } from "./device.ts";
 import { PassedVectors } from "./passed-interrupts.ts";

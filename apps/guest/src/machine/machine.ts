@@ -9,7 +9,7 @@ import { vtd, vtdUnits } from "@viommu/vtd";
 import type { VtdUnit } from "@viommu/vtd";
 import type { SavedDomain } from "@viommu/xen";
 import type { GuestConfig, IoapicConfig, UnitConfig } from "../config/guest-config.ts";
-import { isPassedThrough } from "../config/host-config.ts";
+import { isPassedThrough } from "../config/passed-device.ts";
 import { devices } from "../devices/device.ts";
 import type { Device } from "../devices/device.ts";
 import { passedDevicePlugin } from "../devices/passed-plugin.ts";
