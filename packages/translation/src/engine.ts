@@ -22,6 +22,7 @@ import { PasidSpaces } from "./pasid-spaces.ts";
 import { PassThroughWalker } from "./pass-through.ts";
 import { ProtectedMemory } from "./protected-memory.ts";
 import type { ProtectedRange } from "./protected-memory.ts";
+import { Refill } from "./refill.ts";
 import { secondStageMasks } from "./reserved-masks.ts";
 import { Resolver } from "./resolver.ts";
 import { ScalableLookup } from "./scalable-lookup.ts";
@@ -69,7 +70,9 @@ export class TranslationEngine implements DmaRemapper {
   private readonly scalable: ScalableLookup;
   /** With IR and IW as second-stage permissions. */
   private readonly scalableWithIo: ScalableLookup;
+  private readonly refill: Refill;
   private readonly resolver: Resolver;
+  private readonly cache: PagingStructureCache;
   /** Bits of `hi` that a second-stage input address can have. */
   private readonly inputHiMask: number;
   private readonly numbers: NumberPort;
@@ -81,6 +84,8 @@ export class TranslationEngine implements DmaRemapper {
     const iotlb = new Iotlb(checkOptions(options));
     this.iotlb = iotlb;
     const cache = new PagingStructureCache(PAGING_STRUCTURE_SLOTS);
+    this.cache = cache;
+    this.refill = new Refill(memory, cache, iotlb);
     this.words = iotlb.words;
     this.mask = iotlb.mask;
     this.tags = sourceTags.off;
@@ -153,6 +158,7 @@ export class TranslationEngine implements DmaRemapper {
     this.resolver = new Resolver({
       capabilities,
       iotlb,
+      refill: this.refill,
       contexts: this.contexts,
       protectedMemory,
       counters,
@@ -251,6 +257,7 @@ export class TranslationEngine implements DmaRemapper {
   /** Sets the protected memory regions (VT-d 11.4.8); a change invalidates all cached answers. */
   setProtected(enabled: boolean, low: ProtectedRange | null, high: ProtectedRange | null): void {
     this.protectedMemory.set(enabled, low, high);
+    this.cache.guarded = this.protectedMemory.active;
     this.domains.retagAll();
   }
 
@@ -351,13 +358,20 @@ export class TranslationEngine implements DmaRemapper {
 
   // --- out of line ------------------------------------------------------------------------------
 
-  /** A large page may be there. */
+  /** A large page may be there, or the table for the page is known. */
   private second(request: DmaRequest, tag: number, need: number): number {
-    const isPlain = need !== 0 && (request.addressType | (request.pasid + 1)) === 0;
-    if (isPlain && this.iotlb.answerLarge(tag, request, need)) return 0;
-    return this.miss(request);
+    const particular = request.addressType | (request.pasid + 1) | (request.hi >>> 26);
+    if (need === 0 || particular !== 0) return this.miss(request);
+    if (this.iotlb.answerLarge(tag, request, need)) return 0;
+    if (!this.refill.answer(request, tag, need, true)) return this.miss(request);
+    this.counters.misses += 1;
+    this.counters.walks += 1;
+    const observer = this.hooks.translateMiss;
+    if (observer !== null) observer(this.unit, request, 0);
+    return 0;
   }
 
+  /** The IOTLB has no answer, unless the request is a particular one. */
   private miss(request: DmaRequest): number {
     const resolver = this.resolver;
     const result = resolver.resolve(request, true);

@@ -4,7 +4,7 @@ import { FaultReason } from "@viommu/vtd-spec";
 import { setEntryFlags } from "./entry-flags.ts";
 import { isInterruptAddress } from "./interrupt-range.ts";
 import type { NestedStage } from "./nested-stage.ts";
-import type { PagingStructureCache } from "./paging-structure-cache.ts";
+import type { PagingStructureCache, UsualEntry } from "./paging-structure-cache.ts";
 import type { PagingMasks } from "./reserved-masks.ts";
 import { TableReader } from "./table-reader.ts";
 import { RETRY, TRIES } from "./walk.ts";
@@ -23,8 +23,6 @@ const PAGE = 0x3fff_f000;
 const READ = Access.READ;
 const WRITE = Access.WRITE;
 const RIGHTS = Access.READ | Access.WRITE;
-/** Beside the rights in the paging-structure cache: flags can be set in the table. */
-const WRITABLE = 1 << 2;
 
 /** How a first stage is walked: what the PASID table entry and the privilege of requests say. */
 export interface FirstStageKind {
@@ -66,6 +64,8 @@ export class FirstStageWalker implements Walker {
   private readonly snoop: number;
   /** A, or A and EA. */
   private readonly accessed: number;
+  private readonly usualPage: UsualEntry;
+  private readonly usualLarge: UsualEntry;
   // the entry read last: where it lies in host memory, whether flags can be set in it
   private entryHi = 0;
   private entryWord = 0;
@@ -83,6 +83,11 @@ export class FirstStageWalker implements Walker {
     this.walkSnoops = walkSnoops;
     this.snoop = snoop;
     this.accessed = extendedAccessed ? A | EA : A;
+    const { page4K, page2M, high: clearHigh } = options.masks;
+    const permissions = P | (supervisor ? 0 : US) | (writeProtect ? 0 : RW);
+    const rule = { set: permissions | this.accessed, clear: page4K, clearHigh, snoop, dirty: D };
+    this.usualPage = rule;
+    this.usualLarge = { ...rule, set: rule.set | PS, clear: page2M };
   }
 
   walk(space: Space, hi: number, lo: number, need: number, walk: Walk): number {
@@ -90,32 +95,17 @@ export class FirstStageWalker implements Walker {
     lo |= 0;
     // the bits above the width repeat its highest bit
     if (hi >> (space.inputShift - 1) !== hi >> 31) return FaultReason.FS_NOT_CANONICAL;
-    // a fault is what the tables say now, never what was cached: it needs a full walk
-    if (!walk.full && this.isFoundByCaches(space, hi, lo, need, walk)) return 0;
+    if (this.nested !== null && !walk.full) {
+      this.nested.begin(space, false);
+      if (this.fromTop(space, hi, lo, need, walk) === 0) return 0;
+      // a fault is what the tables say now, never what was cached: it needs a full walk
+    }
     this.nested?.begin(space, true);
     for (let tries = 0; tries < TRIES; tries += 1) {
       const reason = this.fromTop(space, hi, lo, need, walk);
       if (reason !== RETRY) return reason;
     }
     return FaultReason.FS_FLAGS_UPDATE;
-  }
-
-  /** Walks as short as the caches allow. Under nesting, the second stage has entries of its own. */
-  private isFoundByCaches(space: Space, hi: number, lo: number, need: number, walk: Walk): boolean {
-    const slot = this.cache.find(space, hi, lo);
-    this.nested?.begin(space, false);
-    if (slot >= 0 && this.fromCache(slot, lo, need, walk) === 0) return true;
-    return this.nested !== null && this.fromTop(space, hi, lo, need, walk) === 0;
-  }
-
-  private fromCache(slot: number, lo: number, need: number, walk: Walk): number {
-    const table = this.cache.words[slot | 3]!;
-    if ((need & ~table & WRITE) !== 0) return FaultReason.SM_WRITE_DENIED;
-    this.entryHi = this.cache.words[slot | 2]!;
-    this.entryWord = ((table & PAGE) >>> 2) | ((lo >>> 11) & 0x3fe);
-    this.writable = (table & WRITABLE) !== 0;
-    if (!this.reader.readEntry(this.entryHi, this.entryWord)) return FaultReason.FS_ENTRY_ACCESS;
-    return this.page(1, lo, need, table & RIGHTS, walk);
   }
 
   private fromTop(space: Space, hi: number, lo: number, need: number, walk: Walk): number {
@@ -135,6 +125,9 @@ export class FirstStageWalker implements Walker {
         return this.page(1, lo, need, rights, walk);
       }
       if ((low & (P | PS)) === (P | PS) && level < 4) {
+        if (level === 2 && walk.effects && space.tag !== 0) {
+          this.cache.fillDirectory(space, hi, tableHi, tableLo, rights, this.usualLarge);
+        }
         return this.page(level, lo, need, rights, walk);
       }
       const reason = this.check(low, high, level > 3 ? this.masks.upper : this.masks.table, need);
@@ -166,8 +159,7 @@ export class FirstStageWalker implements Walker {
 
   private fillCache(space: Space, hi: number, lo: number, rights: number): void {
     const tableLo = (this.entryWord << 2) & PAGE;
-    const held = rights | (this.writable ? WRITABLE : 0);
-    this.cache.fill(space, hi, lo, this.entryHi, tableLo, held);
+    this.cache.fill(space, hi, lo, this.entryHi, tableLo, rights, this.usualPage);
   }
 
   /** Whether an entry is present, in order, and allows the request. */

@@ -74,7 +74,7 @@ export class IotlbInvalidation {
     const base = lo & -(1 << (12 + order));
     for (let i = 0; i < spaces.length; i += 1) {
       this.iotlb.drop(spaces[i]!.tag, hi, base, order);
-      if (!leafOnly) this.cache.drop(spaces[i]!, hi, base);
+      if (!leafOnly) this.cache.drop(spaces[i]!.tag, hi, base);
     }
   }
 }

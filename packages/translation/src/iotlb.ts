@@ -1,5 +1,4 @@
 import type { DmaRequest } from "@viommu/plugin";
-import type { Walk } from "./walk.ts";
 
 /** Words of an entry, from its first one; an entry has four. */
 const KEY = 1;
@@ -82,21 +81,35 @@ export class Iotlb {
   }
 
   /** Caches the result of a walk that found a 4 KiB page, for a cacheable address. */
-  fillPage(tag: number, hi: number, lo: number, walk: Walk): void {
+  fillPage(
+    tag: number,
+    hi: number,
+    lo: number,
+    outHi: number,
+    outLo: number,
+    granted: number,
+  ): void {
     const words = this.words;
     const region = (hi << 5) | (lo >>> 25);
     const spread = Math.imul(region ^ (tag >>> 1), 0x9e37_79b1) >>> 19;
     const slot = (((lo >>> 12) ^ spread) & this.mask) << 2;
     words[slot] = region;
     words[slot | KEY] = tag | ((lo >>> 10) & 0x7ffc);
-    words[slot | RIGHTS] = (walk.outHi << 6) | walk.granted;
-    words[slot | OUT_LO] = walk.outLo & 0x3fff_f000;
+    words[slot | RIGHTS] = (outHi << 6) | granted;
+    words[slot | OUT_LO] = outLo & 0x3fff_f000;
   }
 
   /** Caches the result of a walk that found a large page. */
-  fillLarge(tag: number, hi: number, lo: number, walk: Walk): void {
+  fillLarge(
+    tag: number,
+    hi: number,
+    lo: number,
+    outHi: number,
+    outLo: number,
+    pageShift: number,
+    granted: number,
+  ): void {
     const words = this.words;
-    const { pageShift } = walk;
     const offset = (1 << pageShift) - 1;
     const page = lo & ~offset;
     const spread = Math.imul((hi << 5) ^ (tag >>> 1), 0x9e37_79b1) >>> 19;
@@ -105,8 +118,8 @@ export class Iotlb {
     this.largePages |= size;
     words[slot] = (hi << 5) | (page >>> 25);
     words[slot | KEY] = tag | ((page >>> 10) & 0x7ffc) | size;
-    words[slot | RIGHTS] = (walk.outHi << 6) | walk.granted;
-    words[slot | OUT_LO] = walk.outLo & ~offset;
+    words[slot | RIGHTS] = (outHi << 6) | granted;
+    words[slot | OUT_LO] = outLo & ~offset;
   }
 
   /**

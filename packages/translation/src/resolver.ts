@@ -12,6 +12,7 @@ import { Found } from "./lookup.ts";
 import type { RequestLookup } from "./lookup.ts";
 import { MemoryType, memoryTypeOf, NO_MEMORY_TYPE } from "./memory-type.ts";
 import type { ProtectedMemory } from "./protected-memory.ts";
+import type { Refill } from "./refill.ts";
 import { isRecoverable } from "./translation-request.ts";
 import { Walk } from "./walk.ts";
 
@@ -23,6 +24,7 @@ const UNTRANSLATED: number = AddressType.UNTRANSLATED;
 export interface ResolverOptions {
   readonly capabilities: Capabilities;
   readonly iotlb: Iotlb;
+  readonly refill: Refill;
   readonly contexts: ContextCache;
   readonly protectedMemory: ProtectedMemory;
   readonly counters: Counters;
@@ -48,6 +50,7 @@ export class Resolver {
   reportedAnyway = 0;
   private readonly capabilities: Capabilities;
   private readonly iotlb: Iotlb;
+  private readonly refill: Refill;
   private readonly contexts: ContextCache;
   private readonly protectedMemory: ProtectedMemory;
   private readonly counters: Counters;
@@ -60,6 +63,7 @@ export class Resolver {
   constructor(options: ResolverOptions) {
     this.capabilities = options.capabilities;
     this.iotlb = options.iotlb;
+    this.refill = options.refill;
     this.contexts = options.contexts;
     this.protectedMemory = options.protectedMemory;
     this.counters = options.counters;
@@ -130,13 +134,18 @@ export class Resolver {
     return reason !== 0 ? reason : this.translateIn(found.space, request);
   }
 
-  /** Answers out of the IOTLB or by a walk. */
+  /** Answers out of the IOTLB, out of a known table, or by a walk. */
   private translateIn(space: AddressSpace, request: DmaRequest): number {
     let need = request.access & RIGHTS;
     if (request.addressType === AddressType.TRANSLATED) need = 0;
     else if (need === 0) need = this.zeroLengthNeed;
     if (this.iotlb.answer(space.tag, request, need)) {
       this.hit = true;
+      return 0;
+    }
+    const { effects } = this.walk;
+    if (this.refill.answer(request, space.tag, need, effects)) {
+      if (effects) this.counters.walks += 1;
       return 0;
     }
     return this.walkIn(space, request, need);
@@ -155,9 +164,8 @@ export class Resolver {
     if (hi === 3 || hi >>> 26 !== 0 || this.protectedMemory.active) {
       return this.give(space, request);
     }
-    if (walk.pageShift === 12) this.iotlb.fillPage(space.tag, hi, lo, walk);
-    else if (walk.outHi === 3) return this.give(space, request);
-    else this.iotlb.fillLarge(space.tag, hi, lo, walk);
+    if (walk.pageShift !== 12 && walk.outHi === 3) return this.give(space, request);
+    this.fill(space, request);
     request.outHi = walk.outHi;
     request.outLo = walk.outLo;
     request.pageShift = walk.pageShift;
@@ -189,9 +197,16 @@ export class Resolver {
     // the hit path doesn't look at the address: what it must not answer is not cached
     if (!walk.effects || !isCacheable(hi, walk.outHi)) return 0;
     if (isProtected || isInterruptAddress(hi, lo)) return 0;
-    if (walk.pageShift === 12) this.iotlb.fillPage(space.tag, hi, lo, walk);
-    else this.iotlb.fillLarge(space.tag, hi, lo, walk);
+    this.fill(space, request);
     return 0;
+  }
+
+  private fill(space: AddressSpace, request: DmaRequest): void {
+    const { outHi, outLo, pageShift, granted } = this.walk;
+    const hi = request.hi | 0;
+    const lo = request.lo | 0;
+    if (pageShift === 12) this.iotlb.fillPage(space.tag, hi, lo, outHi, outLo, granted);
+    else this.iotlb.fillLarge(space.tag, hi, lo, outHi, outLo, pageShift, granted);
   }
 
   /** Whether the answer of the walk does not hold for all of a large page. */

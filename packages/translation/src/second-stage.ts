@@ -3,7 +3,8 @@ import type { GuestMemory } from "@viommu/plugin";
 import { FaultReason } from "@viommu/vtd-spec";
 import { setEntryFlags } from "./entry-flags.ts";
 import { isInterruptAddress } from "./interrupt-range.ts";
-import type { PagingStructureCache } from "./paging-structure-cache.ts";
+import { NO_ENTRY } from "./paging-structure-cache.ts";
+import type { PagingStructureCache, UsualEntry } from "./paging-structure-cache.ts";
 import type { PagingMasks } from "./reserved-masks.ts";
 import { TableReader } from "./table-reader.ts";
 import { RETRY, TRIES } from "./walk.ts";
@@ -124,6 +125,8 @@ export class SecondStageWalker implements Walker {
   private readonly reservedPage: number;
   private readonly tableFlags: number;
   private readonly pageFlags: number;
+  private readonly usualPage: UsualEntry;
+  private readonly usualLarge: UsualEntry;
 
   constructor(options: SecondStageOptions) {
     const { ioPermissions, setsFlags, walkSnoops, snoop } = options.kind;
@@ -142,6 +145,18 @@ export class SecondStageWalker implements Walker {
     this.reservedPage = options.masks.page4K;
     this.tableFlags = setsFlags ? A : 0;
     this.pageFlags = setsFlags ? A | D : 0;
+    const { page4K, page2M, high: clearHigh } = options.masks;
+    const rule = {
+      set: this.tableFlags,
+      clear: page4K,
+      clearHigh,
+      snoop: snoop | SNP,
+      dirty: setsFlags ? D : 0,
+    };
+    this.usualPage = ioPermissions ? NO_ENTRY : rule;
+    this.usualLarge = ioPermissions
+      ? NO_ENTRY
+      : { ...rule, set: this.tableFlags | PS, clear: page2M };
   }
 
   walk(space: Space, hi: number, lo: number, need: number, walk: Walk): number {
@@ -157,7 +172,7 @@ export class SecondStageWalker implements Walker {
     let all = RIGHTS | A;
     let any = 0;
     let anyHigh = 0;
-    const slot = walk.full ? -1 : this.cache.find(space, hi, lo);
+    const slot = walk.full ? -1 : this.cache.find(space.tag, hi, lo);
     if (slot >= 0) {
       const words = this.cache.words;
       tableHi = words[slot | 2]!;
@@ -205,7 +220,9 @@ export class SecondStageWalker implements Walker {
       return this.walkExactly(space, hi, lo, need, walk);
     }
     if (shift === LAST && slot < 0 && walk.effects && space.tag !== 0) {
-      this.cache.fill(space, hi, lo, tableHi, tableLo, all & RIGHTS);
+      this.cache.fill(space, hi, lo, tableHi, tableLo, all & RIGHTS, this.usualPage);
+    } else if (pageShift === 21 && walk.effects && space.tag !== 0) {
+      this.cache.fillDirectory(space, hi, tableHi, tableLo, all & RIGHTS, this.usualLarge);
     }
     walk.outHi = outHi;
     walk.outLo = outLo;
@@ -239,7 +256,7 @@ export class SecondStageWalker implements Walker {
       const index = level > 2 ? hi >>> (9 * level - 27) : lo >>> (9 * level + 3);
       const word = (tableLo >>> 2) | ((index & 0x1ff) << 1);
       if (level === 1 && walk.effects && space.tag !== 0) {
-        this.cache.fill(space, hi, lo, tableHi, tableLo, granted);
+        this.cache.fill(space, hi, lo, tableHi, tableLo, granted, this.usualPage);
       }
       if (!reader.readEntry(tableHi, word)) {
         return level === space.levels ? reasons.rootAccess : reasons.entryAccess;
