@@ -142,8 +142,8 @@ export class Guest {
   }
 }
 
-/** The workload is part of the shape: it decides what packets and sectors hold. */
-function softwareHeader({ workload, devices, processors }: GuestConfig): SnapshotHeader {
+/** The workload is part of the shape: it decides what packets, sectors and pages hold. */
+function softwareHeader({ workload, devices, processors, driver }: GuestConfig): SnapshotHeader {
   const { seed, interrupts, transfers, affinityChanges, unmapping } = workload;
   const text = [
     `${processors.apicIds.length} vCPUs`,
@@ -153,6 +153,10 @@ function softwareHeader({ workload, devices, processors }: GuestConfig): Snapsho
     `${transfers} transfers`,
     `${affinityChanges} affinity changes`,
     `unmapping ${unmapping}`,
+    `${driver.mode} mode`,
+    ...devices.flatMap(({ name, paging }) =>
+      paging === null ? [] : [`${name} ${Object.values(paging).join(" ")}`],
+    ),
   ];
   return { id: "guest", version: 1, shape: text.join(", ") };
 }

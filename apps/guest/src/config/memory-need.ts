@@ -16,15 +16,15 @@ export interface MemoryNeed {
 const UNIT = 2 * MIB;
 /** Paging structures of a device's domain. */
 const DOMAIN = 256 * 1024;
-/** Ring and buffers of a queue that stay; what is under way is in addition. */
+/** Ring and buffers of a queue that stay, stored pages too; what is under way is in addition. */
 const PAGES_OF_QUEUE: Readonly<Record<DeviceConfig["kind"], number>> = {
   nic: 5,
   block: 1,
   timer: 1,
-  accelerator: 1,
+  accelerator: 65,
 };
 const PAGES_UNDER_WAY = 1024;
-/** Page tables of a process; for each page frame as many pages may be stored. */
+/** Page tables of a process. */
 const PAGES_OF_PROCESS = 64;
 /** 2 MiB, and as much to align them. */
 const PAGES_OF_POOL = 1024;
@@ -49,5 +49,5 @@ export function memoryNeed(
 }
 
 function pagesOfProcesses(paging: PagingConfig | null): number {
-  return paging === null ? 0 : paging.frames * 2 + paging.processes * PAGES_OF_PROCESS;
+  return paging === null ? 0 : paging.frames + paging.processes * PAGES_OF_PROCESS;
 }

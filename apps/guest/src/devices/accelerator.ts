@@ -221,7 +221,7 @@ export class Accelerator implements Device {
       const page = Math.floor(address / PAGE);
       return page >= first && page < first + pages;
     };
-    for (const job of this.#waiting) {
+    for (const job of [...this.#waiting, ...this.#active]) {
       const needed = (job.held === null ? job.source : job.target) + job.done;
       job.refused ||= job.pasid === pasid && isAmong(needed);
     }

@@ -144,7 +144,7 @@ export class Pager {
     // from here on nobody reaches the frame
     this.#resident.delete(key);
     if (dirty) {
-      const copy = ram.allocate();
+      const copy = process.stored.get(page) ?? ram.allocate();
       ram.bytes(copy, PAGE).set(ram.bytes(frame, PAGE));
       process.stored.set(page, copy);
       this.counters.stored += 1;
@@ -161,8 +161,8 @@ export class Pager {
       fillPattern(bytes, key);
       return;
     }
+    // the copy is kept: the page may be taken away again unchanged
     bytes.set(ram.bytes(copy, PAGE));
-    this.#dropStored(process, page);
     this.counters.broughtBack += 1;
   }
 

@@ -31,7 +31,7 @@ export class Process {
   faults = 0;
   /** Work of it that the device has. */
   jobs = 0;
-  /** Pages that were taken away after they had been changed: by number, where their contents are. */
+  /** Pages that were taken away changed: by number, where their contents at that time are. */
   readonly stored = new Map<number, number>();
 
   constructor(ram: Ram, slot: number, pasid: number) {
