@@ -78,19 +78,21 @@ export class Guest {
 
   /**
    * Scalable-mode tables (VT-d 9.2, 9.4 to 9.6) for one device whose requests without PASID go to a
-   * PASID table entry of type `pgtt` (1 first-stage, 2 second-stage, 3 nested; four levels each).
-   * Returns the address of the root table.
+   * PASID table entry of type `pgtt` (1 first-stage, 2 second-stage, 3 nested; four levels each), and
+   * so do those with PASIDs 1 to `pasids`, of 63 at most. Returns the address of the root table.
    */
-  scalableRootTable({ sourceId, domainId, pgtt, firstStage = 0, secondStage = 0 }) {
+  scalableRootTable({ sourceId, domainId, pgtt, firstStage = 0, secondStage = 0, pasids = 0 }) {
     const [root, contexts, directory, entries] = [0, 0, 0, 0].map(() => this.allocate());
     const devfn = sourceId & 0xff;
     this.storeEntry(root + 16 * (sourceId >> 8) + 8 * (devfn >> 7), contexts, 1);
-    this.storeEntry(contexts + 32 * (devfn & 0x7f), directory, 1);
+    this.storeEntry(contexts + 32 * (devfn & 0x7f), directory, pasids === 0 ? 1 : 9);
     this.storeEntry(directory, entries, 1);
     const aw = pgtt === 1 ? 0 : 2;
-    this.storeEntry(entries, secondStage, 1 | (aw << 2) | (pgtt << 6));
-    this.store(entries + 8, domainId, 0);
-    this.storeEntry(entries + 16, firstStage, 0);
+    for (let entry = entries; entry <= entries + 64 * pasids; entry += 64) {
+      this.storeEntry(entry, secondStage, 1 | (aw << 2) | (pgtt << 6));
+      this.store(entry + 8, domainId, 0);
+      this.storeEntry(entry + 16, firstStage, 0);
+    }
     return root;
   }
 

@@ -64,9 +64,9 @@ const PGTT = { first: 1, second: 2, nested: 3 };
 /**
  * The same for one device in scalable mode, through tables of four levels: of the `first` stage, of
  * the `second`, or `nested`. Nested, the first stage gives pages in a row, and the second scatters
- * them; it maps the first stage's tables where they are.
+ * them; it maps the first stage's tables where they are. Requests with PASIDs 1 to `pasids` see the same.
  */
-export function scalableGuest({ pages, stage }) {
+export function scalableGuest({ pages, stage, pasids = 0 }) {
   const guest = new Guest(GUEST_BYTES);
   const frames = shuffled(pages, 11);
   const pageAt = (base, page) => base + page * 4096;
@@ -88,7 +88,7 @@ export function scalableGuest({ pages, stage }) {
       guest.map(secondStage, 4, pageAt(input, page), pageAt(TARGET, frame));
     });
   }
-  const device = { sourceId: 0, domainId: 1, pgtt: PGTT[stage], firstStage, secondStage };
+  const device = { sourceId: 0, domainId: 1, pgtt: PGTT[stage], firstStage, secondStage, pasids };
   return {
     guest,
     devices: [{ ...device, root: stage === "first" ? firstStage : secondStage }],

@@ -64,6 +64,26 @@ export function translateWindow(lane, start, count) {
   return sum;
 }
 
+/** The same with PASIDs 1 to `pasids` in turn; `pasids` divides the length of the list. */
+export function pasidWindow(pasids) {
+  return (lane, start, count) => {
+    const { engine, request } = lane;
+    const { pairs, length } = lane.list;
+    const mask = length - 1;
+    let sum = 0;
+    for (let i = start; i < start + count; i++) {
+      const at = (i & mask) << 1;
+      request.pasid = 1 + (i & (pasids - 1));
+      request.hi = pairs[at];
+      request.lo = pairs[at | 1];
+      const frame =
+        engine.translate(request) === 0 ? (request.outHi << 18) | (request.outLo >>> 12) : 1 << 31;
+      sum = (sum + frame) | 0;
+    }
+    return sum;
+  };
+}
+
 /** The same, and every round of the list begins with an empty IOTLB. */
 export function missWindow(lane, start, count) {
   const { engine, list } = lane;

@@ -2,8 +2,11 @@ import { randomPages } from "../lib/addresses.mjs";
 import { createEngine } from "../lib/engine.mjs";
 import { IOVA, scalableGuest } from "../lib/kit.mjs";
 import { baselineLanes, missWindow, nestedLane } from "../lib/translation-lanes.mjs";
+import { pasidWindow, translateWindow } from "../lib/translation-lanes.mjs";
 
 const PAGES = 4096;
+const HIT_PAGES = 512;
+const PASIDS = 16;
 
 /**
  * Misses in scalable mode: the look-up goes through a PASID table entry, and the walk through one
@@ -14,7 +17,28 @@ export const rows = [
   scalableRow("scalable-second", "miss, scalable second-stage", "second", "852 ns", 4),
   scalableRow("scalable-first", "miss, first-stage", "first", "844 ns", 4),
   scalableRow("nested", "miss, nested, 4 by 4 levels", "nested", undefined, 2.3),
+  hitRow("hit-first", "hit, first-stage", translateWindow, [{ against: "ideal", atMost: 4 }]),
+  // each request has another PASID than the one before
+  hitRow("pasid-switch", `hit, ${PASIDS} PASIDs in turn`, pasidWindow(PASIDS), []),
 ];
+
+function hitRow(id, title, window, goals) {
+  return {
+    id,
+    title: `${title}, ${HIT_PAGES} pages`,
+    packages: ["translation"],
+    goals,
+    lanes: (kit) => {
+      const list = randomPages(IOVA, HIT_PAGES);
+      const setup = scalableGuest({ pages: HIT_PAGES, stage: "first", pasids: PASIDS });
+      const lane = { ...createEngine(kit, setup), list };
+      return {
+        viommu: { run: (start, count) => window(lane, start, count) },
+        ...baselineLanes(kit, setup, { list }),
+      };
+    },
+  };
+}
 
 function scalableRow(id, title, stage, peer, atMost) {
   return {
