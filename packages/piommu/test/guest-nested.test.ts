@@ -1,13 +1,12 @@
-import { DmaRequest, NO_PASID } from "@viommu/plugin";
+import { NO_PASID } from "@viommu/plugin";
 import { describe, expect, it } from "vitest";
 import type { GuestIommu } from "../src/index.ts";
 import { DEVICE, guestHost, OFFSET, reach, VIRTUAL } from "./support/guest-host.ts";
 import type { GuestHost, GuestHostOptions } from "./support/guest-host.ts";
 import { GuestKernel } from "./support/guest-kernel.ts";
+import { firstStage, nested, PASS_THROUGH, PASIDE, secondStage } from "./support/pasid-entry.ts";
 
 const SCALABLE = { scalableMode: true, passThrough: true } as const;
-/** PASIDE of a context entry; the directory has 128 entries. */
-const PASIDE = 8;
 
 function scalable(options: GuestHostOptions = {}): GuestHost & {
   kernel: GuestKernel;
@@ -20,44 +19,12 @@ function scalable(options: GuestHostOptions = {}): GuestHost & {
   return { ...made, kernel, directory };
 }
 
-/** Words of a PASID table entry. */
-const firstStage = (root: number, domainId: number): bigint[] => [
-  0x41n,
-  BigInt(domainId),
-  BigInt(root * 4096),
-];
-const secondStage = (root: number, domainId: number): bigint[] => [
-  BigInt(root * 4096) | 0x89n,
-  BigInt(domainId),
-  0n,
-];
-const nested = (first: number, second: number, domainId: number): bigint[] => [
-  BigInt(second * 4096) | 0xc9n,
-  BigInt(domainId),
-  BigInt(first * 4096),
-];
-
 function settle(driver: GuestIommu): void {
   while (driver.pending) driver.run(100);
 }
 
-function reachWith({ physical }: GuestHost, pasid: number, page: number, access = 1): number {
-  const request = new DmaRequest();
-  request.sourceId = DEVICE;
-  request.pasid = pasid;
-  request.access = access;
-  request.lo = page * 4096;
-  if (physical.dmaRemapper.translate(request) !== 0) return -1;
-  return request.outHi * 2 ** 18 + Math.floor(request.outLo / 4096);
-}
-
-const pasidCache = (domainId: number, pasid: number): bigint[] => [
-  0x17n | (BigInt(domainId) << 16n) | (BigInt(pasid) << 32n),
-];
-const pasidIotlb = (domainId: number, pasid: number): bigint[] => [
-  0x26n | (BigInt(domainId) << 16n) | (BigInt(pasid) << 32n),
-  0n,
-];
+const reachWith = (made: GuestHost, pasid: number, page: number, access = 1): number =>
+  reach(made.physical, DEVICE, page, access, pasid);
 
 describe("first-stage tables of a guest", () => {
   it("are walked by the host on top of GPA→HPA", () => {
@@ -90,7 +57,7 @@ describe("first-stage tables of a guest", () => {
     expect(reachWith(made, 70, 0x20)).toBe(0x910 + OFFSET);
     kernel.mapFirst(roots[0]!, 0x20, 0x901);
     kernel.mapFirst(roots[1]!, 0x20, 0x911);
-    kernel.submit(pasidIotlb(5, 33));
+    kernel.pasidIotlb(5, 33);
     expect(reachWith(made, 33, 0x20)).toBe(0x901 + OFFSET);
     expect(reachWith(made, 70, 0x20)).toBe(0x910 + OFFSET);
     kernel.iotlbPages(6, 0x99);
@@ -105,13 +72,13 @@ describe("first-stage tables of a guest", () => {
     kernel.mapFirst(root, 1, 0x900);
     expect(reachWith(made, 7, 1)).toBe(-1);
     kernel.setPasid(directory, 7, firstStage(root, 5));
-    kernel.submit(pasidCache(5, 7));
+    kernel.pasidCache(5, 7);
     expect(reachWith(made, 7, 1)).toBe(0x900 + OFFSET);
     kernel.setPasid(directory, 7, [0n, 0n, 0n]);
-    kernel.submit(pasidCache(5, 7));
+    kernel.pasidCache(5, 7);
     expect(reachWith(made, 7, 1)).toBe(-1);
     kernel.setPasid(directory, 7, firstStage(root, 5));
-    kernel.submit([0x37n]);
+    kernel.pasidCache();
     expect(reachWith(made, 7, 1)).toBe(0x900 + OFFSET);
     kernel.setTranslation(false);
     expect(reachWith(made, 7, 1)).toBe(-1);
@@ -168,16 +135,16 @@ describe("second stages in scalable mode", () => {
     kernel.setPasid(directory, 0, secondStage(root, 5));
     kernel.setTranslation(true);
     expect(reach(physical, DEVICE, 3)).toBe(0x900 + OFFSET);
-    kernel.setPasid(directory, 0, [0x109n, 6n, 0n]);
-    kernel.submit([0x37n]);
+    kernel.setPasid(directory, 0, PASS_THROUGH);
+    kernel.pasidCache();
     expect(reach(physical, DEVICE, 3)).toBe(3 + OFFSET);
   });
 
   it("end at the quota of PASIDs", () => {
     const made = scalable({ driver: { pasidQuota: 20 } });
     const { directory, driver, kernel, physical } = made;
-    for (let pasid = 1; pasid < 40; pasid++) kernel.setPasid(directory, pasid, [0x109n, 6n, 0n]);
-    kernel.setPasid(directory, 0, [0x109n, 6n, 0n]);
+    for (let pasid = 1; pasid < 40; pasid++) kernel.setPasid(directory, pasid, PASS_THROUGH);
+    kernel.setPasid(directory, 0, PASS_THROUGH);
     kernel.setTranslation(true);
     settle(driver);
     expect(driver.counters.quotaHits).toBeGreaterThan(0);

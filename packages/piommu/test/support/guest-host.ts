@@ -1,6 +1,6 @@
 import { createMemory } from "@viommu/memory";
 import type { ChunkedMemory } from "@viommu/memory";
-import { createHookTable, DmaRequest } from "@viommu/plugin";
+import { createHookTable, DmaRequest, NO_PASID } from "@viommu/plugin";
 import type { HookTable, PhysicalFault } from "@viommu/plugin";
 import { createProfile, createUnit } from "@viommu/vtd";
 import type { ProfileOptions, VtdUnit } from "@viommu/vtd";
@@ -125,9 +125,16 @@ export function guestHost(options: GuestHostOptions = {}): GuestHost {
 }
 
 /** The host frame that a read of page `dfn` by a device reaches; -1 where it is blocked. */
-export function reach(physical: PhysicalUnit, sourceId: number, dfn: number, access = 1): number {
+export function reach(
+  physical: PhysicalUnit,
+  sourceId: number,
+  dfn: number,
+  access = 1,
+  pasid = NO_PASID,
+): number {
   const request = new DmaRequest();
   request.sourceId = sourceId;
+  request.pasid = pasid;
   request.access = access;
   request.hi = Math.floor(dfn / 2 ** 18);
   request.lo = (dfn % 2 ** 18) * 4096;

@@ -62,10 +62,13 @@ export class GuestKernel {
 
   /** Scalable context entry; `flags` holds bits 6:2. */
   setScalableContext(sourceId: number, directory: number, flags = 0, ridPasid = 0): void {
-    const rootEntry = ROOT * 4096 + (sourceId >>> 8) * 16 + (sourceId & 0x80 ? 8 : 0);
-    const at = this.#tableAt(rootEntry) + (sourceId & 0x7f) * 32;
+    const at = this.#scalableContext(sourceId);
     this.memory.write64(at + 8, BigInt(ridPasid));
     this.memory.write64(at, BigInt(directory * 4096) | BigInt(flags) | 1n);
+  }
+
+  clearScalableContext(sourceId: number): void {
+    this.memory.write64(this.#scalableContext(sourceId), 0n);
   }
 
   /** PASID table entry, three words of 64 bits. */
@@ -84,9 +87,14 @@ export class GuestKernel {
     this.memory.write64(this.#entry(root, dfn, level), 0n);
   }
 
-  /** First-stage entry of 4 KiB: present, writable, user. */
-  mapFirst(root: number, page: number, frame: number, bits = 7n): void {
-    this.memory.write64(this.#entry(root, page, 1, 7n), (BigInt(frame) * 4096n) | bits);
+  /** First-stage entry: present, writable, user. */
+  mapFirst(root: number, page: number, frame: number, bits = 7n, level = 1): void {
+    const at = this.#entry(root, page, level, 7n);
+    this.memory.write64(at, (BigInt(frame) * 4096n) | bits | (level > 1 ? PS : 0n));
+  }
+
+  unmapFirst(root: number, page: number, level = 1): void {
+    this.memory.write64(this.#entry(root, page, level, 7n), 0n);
   }
 
   contextGlobal(): boolean {
@@ -111,6 +119,32 @@ export class GuestKernel {
 
   iotlbPages(domainId: number, dfn: number, order = 0): boolean {
     return this.submit([0x32n | (BigInt(domainId) << 16n), (BigInt(dfn) << 12n) | BigInt(order)]);
+  }
+
+  /** `pasid` undefined: of the domain; both undefined: all. */
+  pasidCache(domainId?: number, pasid?: number): boolean {
+    if (domainId === undefined) return this.submit([0x37n]);
+    const domain = BigInt(domainId) << 16n;
+    return this.submit([
+      pasid === undefined ? 0x07n | domain : 0x17n | domain | (BigInt(pasid) << 32n),
+    ]);
+  }
+
+  pasidIotlb(domainId: number, pasid: number): boolean {
+    return this.submit([0x26n | (BigInt(domainId) << 16n) | (BigInt(pasid) << 32n)]);
+  }
+
+  pasidIotlbPages(
+    domainId: number,
+    pasid: number,
+    page: number,
+    order: number,
+    leafOnly: boolean,
+  ): boolean {
+    return this.submit([
+      0x36n | (BigInt(domainId) << 16n) | (BigInt(pasid) << 32n),
+      (BigInt(page) << 12n) | (leafOnly ? 1n << 6n : 0n) | BigInt(order),
+    ]);
   }
 
   /** Queues a descriptor and a wait behind it; true if the wait is over when this returns. */
@@ -162,6 +196,11 @@ export class GuestKernel {
 
   #contextTable(sourceId: number): number {
     return this.#tableAt(ROOT * 4096 + (sourceId >>> 8) * 16);
+  }
+
+  #scalableContext(sourceId: number): number {
+    const rootEntry = ROOT * 4096 + (sourceId >>> 8) * 16 + (sourceId & 0x80 ? 8 : 0);
+    return this.#tableAt(rootEntry) + (sourceId & 0x7f) * 32;
   }
 
   /** The table that an entry names; a new one where it names none. */

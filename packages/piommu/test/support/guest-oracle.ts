@@ -7,12 +7,23 @@ export interface Leaf {
   readonly pages: number;
 }
 
-type Context =
+/** What a device's requests meet. */
+export type Context =
   | { readonly kind: "none" }
   | { readonly kind: "pass" }
-  | { readonly kind: "shadow"; readonly domainId: number; readonly root: number };
+  | { readonly kind: "shadow"; readonly domainId: number; readonly root: number }
+  | FirstStageContext;
 
-const NONE: Context = { kind: "none" };
+/** First-stage tables, on guest-physical addresses or on a second stage of the guest. */
+export interface FirstStageContext {
+  readonly kind: "first";
+  readonly domainId: number;
+  readonly root: number;
+  /** Root of the second stage; -1 without. */
+  readonly second: number;
+}
+
+export const NONE: Context = { kind: "none" };
 
 /**
  * What devices must reach, kept in plain maps of single pages: the guest's tables as they are, what
@@ -50,9 +61,8 @@ export class GuestOracle {
     const context = this.seen.get(sourceId);
     if (context === undefined) return -1;
     if (!this.translation || context.kind === "pass") return dfn;
-    if (context.kind === "none") return -1;
-    const leaf = this.shadows.get(keyOf(context))!.get(dfn);
-    return leaf !== undefined && (leaf.rights & need) === need ? leaf.gfn + dfn - leaf.first : -1;
+    const key = keyOf(context);
+    return key === null ? -1 : gfnIn(this.shadows.get(key)!, dfn, need);
   }
 
   /**
@@ -64,8 +74,7 @@ export class GuestOracle {
     return (sourceId, dfn, need) => {
       const key = uses.get(sourceId);
       if (key === undefined) return -1;
-      const leaf = this.#flat(key).get(dfn);
-      return leaf !== undefined && (leaf.rights & need) === need ? leaf.gfn + dfn - leaf.first : -1;
+      return gfnIn(this.#flat(key), dfn, need);
     };
   }
 
@@ -114,12 +123,12 @@ export class GuestOracle {
   }
 
   /** Context entries of some devices are read anew, one device after the other. */
-  evaluate(sourceIds: number[]): void {
+  evaluate(sourceIds: readonly number[]): void {
     const joining = new Map<number, string>();
     for (const sourceId of sourceIds) {
-      const context = this.contexts.get(sourceId) ?? NONE;
+      const context = this.contextNow(sourceId);
       this.seen.set(sourceId, context);
-      const key = this.translation && context.kind === "shadow" ? keyOf(context) : null;
+      const key = this.translation ? keyOf(context) : null;
       if (key === (this.#uses.get(sourceId) ?? null)) continue;
       if (key === null) {
         // it leaves its shadow at once; those that go to another one, when all are read
@@ -166,6 +175,11 @@ export class GuestOracle {
     }
   }
 
+  /** What the guest's tables say now. */
+  protected contextNow(sourceId: number): Context {
+    return this.contexts.get(sourceId) ?? NONE;
+  }
+
   #dropUnused(joining: ReadonlyMap<number, string>): void {
     const used = new Set([...this.#uses.values(), ...joining.values()]);
     for (const key of [...this.shadows.keys()]) if (!used.has(key)) this.shadows.delete(key);
@@ -184,5 +198,15 @@ export class GuestOracle {
 /** Domain of pass-through context entries. */
 export const PASS_DOMAIN = 9;
 
-const keyOf = (context: Context & { kind: "shadow" }): string =>
-  `${context.domainId},${context.root}`;
+/** Names the shadow that is needed; null without one. */
+export function keyOf(context: Context): string | null {
+  if (context.kind === "shadow") return `${context.domainId},${context.root}`;
+  if (context.kind !== "first" || context.second < 0) return null;
+  return `${context.domainId},${context.second},parent`;
+}
+
+/** The guest frame behind a page; -1 without the rights. */
+export function gfnIn(pages: ReadonlyMap<number, Leaf>, dfn: number, need: number): number {
+  const leaf = pages.get(dfn);
+  return leaf !== undefined && (leaf.rights & need) === need ? leaf.gfn + dfn - leaf.first : -1;
+}
