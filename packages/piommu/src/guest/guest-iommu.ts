@@ -438,7 +438,11 @@ export class GuestIommu implements PendingWork {
       const { shadow } = shared;
       if (shadow?.behind !== true || steps >= budget) continue;
       steps += shadow.run(budget - steps);
-      if (shadow.failed) this.#switch.failed(shared);
+      if (!shadow.failed) continue;
+      this.#switch.failed(shared);
+      // its frames come back before another shadow is judged by what is left
+      steps += this.#spaces.takeDown(budget - steps);
+      if (this.#spaces.leaving > 0) break;
     }
     if (steps < budget && this.#spaces.leaving === 0) steps += this.#main.takeDown(budget - steps);
     this.counters.steps += steps;

@@ -51,6 +51,8 @@ export class Shadow {
   #partial = -1;
   #tables = 0;
   #charged = 0;
+  /** It has not run: frames of shadows that are taken down come back before it does. */
+  #isNew = true;
   readonly #leaf: GuestLeaf = { dfn: 0, gfn: 0, order: 0, flags: 0 };
   readonly #old: GuestLeaf = { dfn: 0, gfn: 0, order: 0, flags: 0 };
   /** Out of frames, or too large to walk: what it maps is no longer to be used. */
@@ -62,7 +64,7 @@ export class Shadow {
     this.#parts = parts;
     this.#leaves = new GuestLeaves(parts.stage.levels);
     this.#end = 2 ** (parts.stage.inputWidth - 12);
-    this.#charge();
+    this.#account();
     this.synchroniseAll();
   }
 
@@ -116,7 +118,8 @@ export class Shadow {
       if (range !== undefined && range.at >= range.end) this.#ranges.shift();
     }
     projection.flush();
-    this.#charge();
+    this.#charge(this.#isNew);
+    this.#isNew = false;
     return steps;
   }
 
@@ -324,12 +327,17 @@ export class Shadow {
     if (this.tracking && (flags & MapFlag.WRITE) !== 0) this.#parts.dirty.add(gfn, pagesIn(order));
   }
 
-  #charge(): void {
+  #charge(isNew = false): void {
+    const before = this.#charged;
+    this.#account();
+    // who grows beyond the quota goes, nobody else
+    if (this.#parts.account.exceeded && (isNew || this.#charged > before)) this.fail();
+  }
+
+  #account(): void {
     const { account, space } = this.#parts;
     const before = this.#charged;
     this.#charged = space.frames + LEAF_TABLE_FRAMES * this.#leaves.tables;
     account.change(before, this.#charged);
-    // who grows beyond the quota goes, nobody else
-    if (account.exceeded && this.#charged > before) this.fail();
   }
 }
