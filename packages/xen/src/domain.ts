@@ -1,3 +1,4 @@
+import type { GuestIommu } from "@viommu/piommu";
 import { createHookTable } from "@viommu/plugin";
 import type {
   AcpiTableSource,
@@ -99,6 +100,7 @@ export class XenDomain implements PendingWork {
   readonly #units: HostedUnit[] = [];
   readonly #models: ConnectedModel[] = [];
   readonly #drains = new Map<number, Drain>();
+  #iommu: GuestIommu | null = null;
   #nextTicket = 1;
 
   constructor(machine: DomainMachine) {
@@ -114,6 +116,16 @@ export class XenDomain implements PendingWork {
   /** In the order of their creation. */
   get units(): readonly HostedUnit[] {
     return this.#units;
+  }
+
+  /** The driver of its passed-through devices, or null: made by `createDomainIommu`. */
+  get iommu(): GuestIommu | null {
+    return this.#iommu;
+  }
+
+  /** From now on the driver hears of what the guest does, before the host's observers do. */
+  passDevicesTo(iommu: GuestIommu): void {
+    this.#iommu = iommu;
   }
 
   /** The unit above a device, or null. */
@@ -173,13 +185,15 @@ export class XenDomain implements PendingWork {
   }
 
   get pending(): boolean {
-    return this.#units.some(({ unit }) => unit.pending);
+    return this.#units.some(({ unit }) => unit.pending) || this.#iommu?.pending === true;
   }
 
   run(budget: number): number {
     let done = 0;
     for (const { unit } of this.#units) done += unit.run(budget - done);
     this.counters.descriptorsLater += done;
+    // what the guest has invalidated is brought up to date in steps, and the queue waits for it
+    if (done < budget) done += this.#iommu?.run(budget - done) ?? 0;
     return done;
   }
 
@@ -206,11 +220,13 @@ export class XenDomain implements PendingWork {
           const seen = seenByModels(hosted, what);
           for (const connected of this.#models) this.#tell(connected, hosted, seen);
         }
+        this.#iommu?.hooks.invalidate(name, what);
         host.invalidate?.(name, what);
       },
       modeChange: (name, mode) => {
         const hosted = byName(name);
         if (hosted !== undefined) this.forget(hosted);
+        this.#iommu?.hooks.modeChange(name, mode);
         host.modeChange?.(name, mode);
       },
     };

@@ -10,6 +10,10 @@ export type { BudgetLimits, FrameQuota } from "./budget.ts";
 export { ViommuClient } from "./client.ts";
 export type { ClientOptions, CreateRequest, TranslateResult, ViommuInfo } from "./client.ts";
 
+// Passed-through devices
+export { createDomainIommu } from "./domain-iommu.ts";
+export type { DomainIommuOptions } from "./domain-iommu.ts";
+
 // Device model
 export { DummyViommu } from "./dummy-viommu.ts";
 export type { DummyViommuOptions } from "./dummy-viommu.ts";

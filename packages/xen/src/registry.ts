@@ -52,10 +52,14 @@ export class ViommuRegistry {
     return domain;
   }
 
-  /** A domain ends, and its vIOMMUs with it, in use or not. */
+  /**
+   * A domain ends, and its vIOMMUs with it, in use or not. Its devices reach nothing any more; frames
+   * of their tables may be left for `domain.iommu.run` to give back.
+   */
   removeDomain(domid: number): void {
     const domain = this.#domains.get(domid);
     if (domain === undefined) throw badDomain(domid, "there is none with this number");
+    domain.iommu?.close();
     for (const hosted of [...domain.units]) {
       domain.forget(hosted);
       domain.remove(hosted);
