@@ -5,7 +5,7 @@ import { Accelerator } from "../src/devices/accelerator.ts";
 import type { Change } from "./guests.ts";
 
 /** A guest in scalable mode, with an accelerator whose processes have few frames. */
-export const SCALABLE = `name: small-scalable
+const SCALABLE = `name: small-scalable
 vcpus: { count: 4 }
 memory: 64M
 units:

@@ -93,7 +93,7 @@ export interface DeviceConfig {
 }
 
 /** The guest's driver of its units, as in `driver` of the schema. */
-export interface DriverConfig {
+interface DriverConfig {
   readonly mode: "legacy" | "scalable";
   /** Entries of each page request queue. */
   readonly pageRequestQueue: number;

@@ -3,6 +3,8 @@ import type { AnsweredGroup, DmaPort } from "@viommu/memory";
 import { Access, toNumber } from "@viommu/plugin";
 import type { MmioRegion } from "@viommu/plugin";
 import type { DeviceConfig } from "../config/guest-config.ts";
+import { stateOf } from "./copy-job.ts";
+import type { Job, JobState } from "./copy-job.ts";
 import { createCounters } from "./device.ts";
 import type { Device, DeviceInterrupts, DeviceState } from "./device.ts";
 import { regionsOf } from "./interrupts.ts";
@@ -16,34 +18,6 @@ const PAGE = 4096;
 const MOST_JOBS = 64;
 /** Pages of a copy that are asked for together, behind the one that it needs now. */
 const MOST_AHEAD = 15;
-
-/** A copy under way. */
-interface Job {
-  readonly queue: number;
-  /** I/O virtual address of its descriptor. */
-  readonly descriptor: number;
-  readonly pasid: number;
-  readonly source: number;
-  readonly target: number;
-  readonly length: number;
-  /** Bytes that have been copied. */
-  done: number;
-  /** Bytes that were read, and could not be written yet. */
-  held: Uint8Array | null;
-  /** A page that it needs is not to be had. */
-  refused: boolean;
-  readonly port: DmaPort;
-}
-
-/** A copy of a saved device; `held` in base64. */
-type JobState = Omit<Job, "held" | "port"> & { readonly held: string | null };
-
-/** What a saved accelerator has besides. */
-export interface AcceleratorState {
-  readonly access: ReturnType<ProcessAccess["save"]>;
-  readonly active: readonly JobState[];
-  readonly waiting: readonly JobState[];
-}
 
 /**
  * A copy engine that processes share: each descriptor has a PASID, and its addresses are those of that
@@ -246,10 +220,4 @@ export class Accelerator implements Device {
     const bytes = held === null ? null : new Uint8Array(Buffer.from(held, "base64"));
     return { ...job, held: bytes, port: this.access.port(job.pasid) };
   }
-}
-
-function stateOf(job: Job): JobState {
-  const { queue, descriptor, pasid, source, target, length, done, held, refused } = job;
-  const text = held === null ? null : Buffer.from(held).toString("base64");
-  return { queue, descriptor, pasid, source, target, length, done, held: text, refused };
 }

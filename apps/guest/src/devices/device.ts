@@ -2,7 +2,7 @@ import type { MsixCapability } from "@viommu/irq-hooks";
 import { collection } from "@viommu/plugin";
 import type { Collection, MmioRegion, PendingWork } from "@viommu/plugin";
 import type { DeviceConfig } from "../config/guest-config.ts";
-import type { AcceleratorState } from "./accelerator.ts";
+import type { AcceleratorState } from "./copy-job.ts";
 
 /** What a device has done. */
 export interface DeviceCounters {
