@@ -42,7 +42,7 @@ export class Refill {
 
   /**
    * Answers a request if it is a usual one. False: nothing is done.
-   * @param tag of the space that it goes to
+   * @param tag of the space that it goes to; 0: none is known, nothing is cached of it
    * @param need the rights it needs; 0 when any right will do
    * @param keep the answer is cached
    */
@@ -58,7 +58,6 @@ export class Refill {
     let rights = RIGHTS;
     let snoop = 0;
     let stage = tag;
-    if (tag === 0) return false;
     do {
       let shift = 12;
       let slot = cache.find(stage, outHi, outLo);
