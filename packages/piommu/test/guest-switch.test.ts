@@ -145,3 +145,37 @@ describe("synchronisation", () => {
     expect(reach(physical, DEVICE, 99)).toBe(100 + OFFSET);
   });
 });
+
+describe("large pages", () => {
+  it("become whole again when the host puts the frame in again", () => {
+    const { driver, frames, memory, p2m, physical, unit } = guestHost();
+    const kernel = new GuestKernel(memory, unit);
+    const root = kernel.table();
+    kernel.setContext(VIRTUAL, root, 5);
+    kernel.map(root, 0x40000, 0x200, 2);
+    kernel.setTranslation(true);
+    const [used, main] = [frames.used, driver.report().mainFrames];
+    p2m.unmap(0x234, 1);
+    expect(driver.report().shadowPages).toEqual([511, 0, 0]);
+    p2m.map(0x234, 0x234 + OFFSET, 1, "ram");
+    expect(driver.report().shadowPages).toEqual([0, 1, 0]);
+    expect(reach(physical, DEVICE, 0x40034)).toBe(0x234 + OFFSET);
+    expect([frames.used, driver.report().mainFrames]).toEqual([used, main]);
+    // another frame: it stays in pieces
+    p2m.map(0x234, 0x100, 1, "ram");
+    expect(driver.report().shadowPages).toEqual([512, 0, 0]);
+    expect(reach(physical, DEVICE, 0x40034)).toBe(0x100);
+  });
+
+  it("stay in pieces while dirty pages are tracked", () => {
+    const tracking = { scalableMode: true, secondStageAccessedDirty: true } as const;
+    const { device, driver, p2m } = guestHost({ physical: tracking });
+    p2m.setType(0x234, 1, "read-only");
+    driver.setDirtyTracking(true);
+    device.dma.writeWord(0x300 * 4096, 1);
+    p2m.setType(0x234, 1, "ram");
+    const dirty: number[] = [];
+    driver.readAndClearDirty(0x200, 0x200, (gfn) => dirty.push(gfn));
+    expect(dirty).toEqual([0x234, 0x300]);
+  });
+});

@@ -5,6 +5,8 @@ import type { P2m, P2mExtent } from "./p2m.ts";
 import { NO_FRAMES, Projection } from "./projection.ts";
 
 const ALL_FLAGS = 7;
+/** Order of all guest frames: they are all mapped alike. */
+const WIDEST = 52;
 /** Pages that one step of taking it down removes: 1 GiB. */
 const STEP_PAGES = 2 ** 18;
 
@@ -16,6 +18,7 @@ export class MainSpace {
   readonly #inputWidth: number;
   readonly #projection: Projection;
   #leaving: P2mExtent[] | null = null;
+  #tracking = false;
 
   /** Throws ERR_VIOMMU_PIOMMU, with all frames given back, when the host's frames are used up. */
   constructor(physical: PhysicalIommu, p2m: P2m, dirty: DirtyPages) {
@@ -37,7 +40,8 @@ export class MainSpace {
 
   /** Guest frames have changed; false when there was no table frame, and they are not mapped. */
   changed(gfn: number, count: number): boolean {
-    const isDone = this.#projection.project(gfn, gfn, count, ALL_FLAGS, Infinity) !== NO_FRAMES;
+    const room = this.#tracking ? 0 : WIDEST; // pages that become one page lose their D bits
+    const isDone = this.#projection.renew(gfn, gfn, count, ALL_FLAGS, room) !== NO_FRAMES;
     if (!isDone) this.#projection.clear(gfn, count);
     this.#projection.flush();
     return isDone;
@@ -45,6 +49,7 @@ export class MainSpace {
 
   setTracking(on: boolean): void {
     this.space.setDirtyTracking(on);
+    this.#tracking = on;
   }
 
   /** Moves what the D bits tell to the dirty pages of the guest. */

@@ -63,6 +63,25 @@ export class Projection {
     return done;
   }
 
+  /**
+   * As {@link project} without a budget, after a change of the p2m: where larger pages have become
+   * whole by it, they are written instead. They lie within the 2^`room` frames around the change that
+   * are mapped alike, and whose `dfn` goes along with them.
+   */
+  renew(dfn: number, gfn: number, count: number, flags: number, room: number): number {
+    let first = gfn;
+    let end = gfn + count;
+    for (const order of this.#orders.toReversed()) {
+      if (order === 0 || order > room) continue;
+      const pages = pagesIn(order);
+      const lowest = first - (first % pages);
+      const highest = end - 1 - ((end - 1) % pages);
+      if (this.#isWhole(lowest, pages)) first = lowest;
+      if (this.#isWhole(highest, pages)) end = highest + pages;
+    }
+    return this.project(dfn + first - gfn, first, end - first, flags, Infinity);
+  }
+
   /** Removes `count` pages from `dfn` on; false when a split found no frame. */
   clear(dfn: number, count: number): boolean {
     let isWhole = true;
@@ -81,6 +100,13 @@ export class Projection {
     if (!this.dirty) return;
     this.dirty = false;
     this.#space.flush();
+  }
+
+  /** The p2m has one page there. */
+  #isWhole(gfn: number, pages: number): boolean {
+    const run = this.#run;
+    this.#p2m.lookup(gfn, run);
+    return run.count >= pages && run.mfn % pages === 0 && (run.rights & RIGHTS) !== 0;
   }
 
   #pageOrder(dfn: number, mfn: number, count: number): number {

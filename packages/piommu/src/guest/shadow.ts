@@ -137,7 +137,9 @@ export class Shadow {
       const end = Math.min(leaf.gfn + pagesIn(leaf.order), gfn + count);
       const dfn = leaf.dfn + first - leaf.gfn;
       if (this.tracking && (leaf.flags & MapFlag.WRITE) !== 0) dirty.add(first, end - first);
-      if (projection.project(dfn, first, end - first, leaf.flags, Infinity) === NO_FRAMES) {
+      // pages that become one page lose their D bits
+      const room = this.tracking ? 0 : leaf.order;
+      if (projection.renew(dfn, first, end - first, leaf.flags, room) === NO_FRAMES) {
         // the frame must go even if the rest can't stay
         projection.clear(dfn, end - first);
         this.fail();
