@@ -44,7 +44,7 @@ export class PassthroughGuest {
     const { memory, piommu, plugin, vtd } = packages;
     this.guest = new Guest(GUEST_BYTES);
     const host = memory.createMemory({ regions: [{ base: 0, size: 4096 * (HOST_FRAMES + 1) }] });
-    const profile = { hostAddressWidth: 46, addressWidths: [39, 48, 57] };
+    const profile = { hostAddressWidth: 46, addressWidths: [39, 48] };
     const sink = { deliver: () => undefined };
     const hooks = plugin.createHookTable();
     this.frames = new piommu.FrameAllocator({ memory: host, firstFrame: 1, frames: HOST_FRAMES });
