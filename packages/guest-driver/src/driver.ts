@@ -362,16 +362,22 @@ export class IommuDriver {
     this.#processes.restore(state.pasids);
   }
 
+  /** Who is attached to which space, by place: not in the order in which it happened. */
+  #places(): { place: string; space: AddressSpace }[] {
+    const places = [...this.#attachments.all()].map(({ unit, device, pasid, space }) => ({
+      place: `${unit.name} ${device.sourceId}:${pasid ?? ""}`,
+      space,
+    }));
+    return places.sort((a, b) => (a.place < b.place ? -1 : 1));
+  }
+
   #domains(): Domain[] {
-    const spaces = [...this.#attachments.all()].map(({ space }) => space);
+    const spaces = this.#places().map(({ space }) => space);
     return [...new Set(spaces)].filter((space) => space instanceof Domain);
   }
 
   #layout(): string {
-    const places = [...this.#attachments.all()].map(
-      ({ unit, device, pasid, space }) =>
-        `${unit.name} ${device.sourceId}:${pasid ?? ""} ${space.layout}`,
-    );
+    const places = this.#places().map(({ place, space }) => `${place} ${space.layout}`);
     return [...this.units.map((unit) => unit.layout), ...places].join("\n");
   }
 

@@ -70,7 +70,7 @@ export function bootKernel(machine: Machine, interrupts: Interrupts): Kernel {
       drivers: devices.map(({ driver }) => driver.save()),
     }),
     obstacle: (state) =>
-      state.iommu === null || (iommu !== null && isSamePlace(state.iommu, iommu.save()))
+      state.iommu === null || iommu?.fits(state.iommu) === true
         ? null
         : "its kernel has its tables and queues elsewhere",
     restore: (state) => {
@@ -82,12 +82,6 @@ export function bootKernel(machine: Machine, interrupts: Interrupts): Kernel {
       });
     },
   };
-}
-
-/** As `fits` of the driver, but that processes may have been bound in another order. */
-function isSamePlace(one: DriverState, other: DriverState): boolean {
-  const sorted = ({ layout }: DriverState): string => layout.split("\n").sort().join("\n");
-  return sorted(one) === sorted(other);
 }
 
 function probeUnits(
