@@ -65,7 +65,13 @@ describe("Affinity change under traffic", () => {
     guest.workload.run(Infinity);
     guest.interrupts.checkTotals();
     expect(guest.problems.texts).toEqual([]);
-    expect(guest.interrupts.counters).toEqual({ arrived: 3000, served: 3000, moved: 3000 });
+    expect(guest.interrupts.counters).toEqual({
+      arrived: 3000,
+      served: 3000,
+      moved: 3000,
+      merged: 0,
+      pageRequests: 0,
+    });
     expect(guest.blockedCount).toBe(0);
   });
 });
