@@ -24,6 +24,9 @@ export interface Real extends GuestHost {
   readonly held: Set<number>;
 }
 
+/** What the host's steps change in a model. */
+type HostSide = Pick<GuestOracle, "p2m" | "dirty" | "tracking">;
+
 /** What the guest, its devices or the host do next, in the model and in reality. */
 export interface Step<M = GuestOracle, R = Real> {
   readonly name: string;
@@ -104,7 +107,7 @@ function end(real: Real): void {
 }
 
 /** The frames of a guest as `guestHost` maps them. */
-export function fillP2m(oracle: GuestOracle): void {
+export function fillP2m(oracle: HostSide): void {
   for (let gfn = 0; gfn < 0x1000; gfn++) oracle.p2m.set(gfn, { mfn: gfn + OFFSET, rights: 3 });
 }
 
@@ -115,7 +118,7 @@ export function fillP2m(oracle: GuestOracle): void {
 export function finish(oracle: GuestOracle, real: Real, check: () => void): void {
   for (let rounds = 0; real.driver.pending; rounds++) {
     expect(rounds).toBeLessThan(100_000);
-    real.driver.run(5);
+    real.driver.run(rounds > BUSY_ROUNDS ? 100 : 5);
     if (rounds > BUSY_ROUNDS) continue;
     const changed = FIRST_GFN + (rounds % 3);
     real.p2m.map(changed, 0x100 + rounds, 1, "ram");
@@ -143,7 +146,7 @@ const run = fc.oneof(
 );
 
 /** The host maps guest frames anew. */
-export const p2mMapped: fc.Arbitrary<Step> = fc
+export const p2mMapped: fc.Arbitrary<Step<HostSide>> = fc
   .tuple(run, fc.nat(0xb00), type)
   .map(([[gfn, count], at, kind]) =>
     step(`p2m map ${gfn}+${count} -> ${at} ${kind}`, (oracle, real) => {
@@ -157,7 +160,7 @@ export const p2mMapped: fc.Arbitrary<Step> = fc
     }),
   );
 /** Frames are taken from the guest. */
-export const p2mUnmapped: fc.Arbitrary<Step> = run.map(([gfn, count]) =>
+export const p2mUnmapped: fc.Arbitrary<Step<HostSide>> = run.map(([gfn, count]) =>
   step(`p2m unmap ${gfn}+${count}`, (oracle, real) => {
     const old = framesOf(oracle, gfn, count);
     if (!real.p2m.unmap(gfn, count, releaseOf(real))) hold(real, old);
@@ -168,20 +171,22 @@ export const p2mUnmapped: fc.Arbitrary<Step> = run.map(([gfn, count]) =>
   }),
 );
 /** Frames change their type. */
-export const p2mTyped: fc.Arbitrary<Step> = fc.tuple(run, type).map(([[gfn, count], kind]) =>
-  step(`p2m type ${gfn}+${count} ${kind}`, (oracle, real) => {
-    real.p2m.setType(gfn, count, kind);
-    for (let i = gfn; i < gfn + count; i++) {
-      const known = oracle.p2m.get(i);
-      if (known === undefined) continue;
-      oracle.p2m.set(i, { mfn: known.mfn, rights: TYPE_RIGHTS[kind] });
-      if (TYPE_RIGHTS[kind] === 0) oracle.dirty.delete(i);
-    }
-  }),
-);
+export const p2mTyped: fc.Arbitrary<Step<HostSide>> = fc
+  .tuple(run, type)
+  .map(([[gfn, count], kind]) =>
+    step(`p2m type ${gfn}+${count} ${kind}`, (oracle, real) => {
+      real.p2m.setType(gfn, count, kind);
+      for (let i = gfn; i < gfn + count; i++) {
+        const known = oracle.p2m.get(i);
+        if (known === undefined) continue;
+        oracle.p2m.set(i, { mfn: known.mfn, rights: TYPE_RIGHTS[kind] });
+        if (TYPE_RIGHTS[kind] === 0) oracle.dirty.delete(i);
+      }
+    }),
+  );
 
 /** Dirty tracking starts, stops, or is read. */
-export const tracked: fc.Arbitrary<Step> = fc.nat(2).map((what) =>
+export const tracked: fc.Arbitrary<Step<HostSide>> = fc.nat(2).map((what) =>
   step(`tracking ${what}`, (oracle, real) => {
     if (what < 2) {
       real.driver.setDirtyTracking(what === 1);
@@ -200,7 +205,7 @@ export const tracked: fc.Arbitrary<Step> = fc.nat(2).map((what) =>
 );
 
 /** An access begins: a change must not be complete before it has ended. */
-export const flown: fc.Arbitrary<Step> = fc.boolean().map((on) =>
+export const flown: fc.Arbitrary<Step<HostSide>> = fc.boolean().map((on) =>
   step(`in flight ${on}`, (_oracle, real) => {
     if (on) real.tickets.push(real.physical.dmaRemapper.enter());
     else landAll(real);
@@ -208,7 +213,7 @@ export const flown: fc.Arbitrary<Step> = fc.boolean().map((on) =>
 );
 
 /** Accesses in flight hold back an invalidation that was begun after them; then they end. */
-export function landed(oracle: GuestOracle, real: Real): void {
+export function landed(oracle: Pick<GuestOracle, "seen">, real: Real): void {
   if (real.tickets.length > 0 && oracle.seen.size > 0) expect(real.kernel.complete).toBe(false);
   landAll(real);
 }
@@ -231,6 +236,6 @@ function releaseOf(real: Real): () => void {
   };
 }
 
-function framesOf(oracle: GuestOracle, gfn: number, count: number): number[] {
+function framesOf(oracle: HostSide, gfn: number, count: number): number[] {
   return Array.from({ length: count }, (_, i) => oracle.p2m.get(gfn + i)?.mfn ?? -1);
 }

@@ -15,6 +15,10 @@ export interface ContextEntry {
 /** A page of a first stage as it is or was. */
 type State = Pick<Leaf, "gfn" | "rights"> | null;
 
+type Shadows = ReadonlyMap<string, ReadonlyMap<number, Leaf>>;
+
+const NOTHING: ReadonlyMap<number, Leaf> = new Map<number, Leaf>();
+
 /** What the unit may have cached of first-stage tables for one requester. */
 interface History {
   readonly key: string;
@@ -57,17 +61,30 @@ export class ScalableOracle extends GuestOracle {
   }
 
   /** The guest frames that a requester may get for a page; -1 among them where it may be blocked. */
-  gfnsOf(id: number, page: number, need: number): number[] {
-    const context = this.seen.get(id);
-    if (context?.kind !== "first" || !this.translation) {
-      const isOff = !this.translation && pasidOf(id) !== NO_PASID;
-      return [isOff ? -1 : this.gfnOf(id, page, need)];
+  gfnsOf(id: number, page: number, need: number, shadows: Shadows = this.shadows): number[] {
+    const context = this.seen.get(id) ?? NONE;
+    if (!this.translation && pasidOf(id) !== NO_PASID) return [-1];
+    const below = this.translation ? keyOf(context) : null;
+    const shadow = below === null ? null : (shadows.get(below) ?? NOTHING);
+    if (context.kind !== "first" || !this.translation) {
+      return [shadow === null ? this.gfnOf(id, page, need) : gfnIn(shadow, page, need)];
     }
-    const below = keyOf(context);
-    const shadow = below === null ? null : this.shadows.get(below)!;
     return this.#throughFirst(id, page, need, (gfn) =>
       shadow === null ? gfn : gfnIn(shadow, gfn, need),
     );
+  }
+
+  /** What the shadows have now at some pages. */
+  shadowsAt(pages: readonly number[]): Shadows {
+    const copy = new Map<string, Map<number, Leaf>>();
+    for (const [key, shadow] of this.shadows) {
+      const leaves = pages.flatMap((page) => {
+        const leaf = shadow.get(page);
+        return leaf === undefined ? [] : [[page, leaf] as const];
+      });
+      copy.set(key, new Map(leaves));
+    }
+    return copy;
   }
 
   /** As `unswitched`, for what goes through a first stage. */
