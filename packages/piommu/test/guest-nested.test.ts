@@ -126,6 +126,32 @@ describe("first-stage tables of a guest", () => {
   });
 });
 
+describe("five-level first-stage tables of a guest", () => {
+  it("are walked by a host that has them", () => {
+    const five = { ...SCALABLE, fiveLevelFirstStage: true };
+    const made = scalable({ physical: five, profile: five });
+    const { directory, kernel, memory } = made;
+    const top = kernel.table();
+    const root = kernel.table();
+    kernel.mapFirst(root, 0x20, 0x900);
+    memory.write64(top * 4096 + 8, BigInt(root * 4096) | 7n); // 2^48 on
+    kernel.setPasid(directory, 7, firstStage(top, 5, 5));
+    kernel.setTranslation(true);
+    expect(reachWith(made, 7, 2 ** 36 + 0x20)).toBe(0x900 + OFFSET);
+    expect(reachWith(made, 7, 0x20)).toBe(-1);
+    expect(kernel.faults()).toMatchObject([{ sourceId: VIRTUAL, reason: 0x71 }]);
+  });
+
+  it("are nothing that a guest's unit without them accepts", () => {
+    const made = scalable();
+    const { directory, kernel, physical } = made;
+    kernel.setPasid(directory, 7, firstStage(kernel.table(), 5, 5));
+    kernel.setTranslation(true);
+    expect(physical.attached(DEVICE, 7)).toBe(physical.blocking);
+    expect(made.driver.counters.quotaHits).toBe(0);
+  });
+});
+
 describe("second stages in scalable mode", () => {
   it("are shadowed, and pass-through is GPA→HPA", () => {
     const made = scalable();
@@ -138,6 +164,27 @@ describe("second stages in scalable mode", () => {
     kernel.setPasid(directory, 0, PASS_THROUGH);
     kernel.pasidCache();
     expect(reach(physical, DEVICE, 3)).toBe(3 + OFFSET);
+  });
+
+  it("grant what IR and IW say where the guest chose so, and R and W elsewhere", () => {
+    const io = { ...SCALABLE, secondStageIoPermissions: true };
+    const made = scalable({ profile: io });
+    const { directory, kernel, physical, unit } = made;
+    const root = kernel.table();
+    kernel.map(root, 3, 0x900);
+    kernel.setPasid(directory, 0, secondStage(root, 5));
+    kernel.setTranslation(true);
+    expect(reach(physical, DEVICE, 3)).toBe(0x900 + OFFSET);
+    kernel.map(root, 4, 0x902, 1, (3n << 61n) | 3n);
+    unit.write(0x20, 8, 0x10_480, 0); // SSIRWE
+    unit.write(0x18, 4, (1 << 31) | (1 << 30) | (1 << 26), 0);
+    settle(made.driver);
+    for (const dfn of [3, 4]) {
+      const own = unit.dma.translateNumber(VIRTUAL, dfn * 4096, 1);
+      const mfn = own < 0 ? -1 : Math.floor(own / 4096) + OFFSET;
+      expect(reach(physical, DEVICE, dfn)).toBe(mfn);
+    }
+    expect(reach(physical, DEVICE, 3)).toBe(-1);
   });
 
   it("end at the quota of PASIDs", () => {

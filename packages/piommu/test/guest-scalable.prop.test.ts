@@ -22,7 +22,7 @@ import {
 import type { Real, Step, Watch } from "./support/guest-model.ts";
 import { ABSENT, BROKEN, firstStage, nested, PASIDE } from "./support/pasid-entry.ts";
 import { PASS_THROUGH, secondStage } from "./support/pasid-entry.ts";
-import { requester, ScalableOracle } from "./support/scalable-oracle.ts";
+import { pasidOf, requester, ScalableOracle } from "./support/scalable-oracle.ts";
 import type { PasidEntry } from "./support/scalable-oracle.ts";
 
 const seed = Number(process.env.VIOMMU_SEED ?? 20_261_122);
@@ -201,6 +201,26 @@ const pasidIotlb: fc.Arbitrary<Next> = fc
       landed(oracle, real);
       const range = what === 0 ? null : { first, pages: 2 ** size, leafOnly };
       oracle.pasidIotlb(id, pasid, range);
+    }),
+  );
+
+/** A page of a first stage in use changes, and just this is invalidated. */
+const remapped: fc.Arbitrary<Next> = fc
+  .tuple(fc.nat(20), single, gfn, fc.boolean())
+  .map(([choice, { page }, to, leafOnly]) =>
+    step(`remap ${choice} ${page} -> ${to} ${leafOnly}`, (oracle, real) => {
+      const used = [...oracle.seen].flatMap(([id, context]) =>
+        context.kind === "first" ? [{ pasid: pasidOf(id), context }] : [],
+      );
+      if (used.length === 0) return;
+      const { context, pasid } = used[choice % used.length]!;
+      const { domainId, root } = context;
+      real.kernel.mapFirst(real.roots[root]!, page, to);
+      oracle.map(root, page, 1, to, 3);
+      const named = pasid === NO_PASID ? 2 : pasid;
+      real.kernel.pasidIotlbPages(domainId, named, page, 0, leafOnly);
+      landed(oracle, real);
+      oracle.pasidIotlb(domainId, named, { first: page, pages: 1, leafOnly });
     }),
   );
 
@@ -465,7 +485,8 @@ const steps: fc.Arbitrary<Next>[] = [
   unmappedFirst,
   iotlb,
   pasidIotlb,
-  pasidIotlb,
+  remapped,
+  remapped,
   pasidEntry,
   pasidEntry,
   pasidEntry,

@@ -124,22 +124,25 @@ export class GuestOracle {
 
   /** Context entries of some devices are read anew, one device after the other. */
   evaluate(sourceIds: readonly number[]): void {
-    const joining = new Map<number, string>();
+    const joining = new Map<number, string | null>();
     for (const sourceId of sourceIds) {
       const context = this.contextNow(sourceId);
       this.seen.set(sourceId, context);
       const key = this.translation ? keyOf(context) : null;
       if (key === (this.#uses.get(sourceId) ?? null)) continue;
-      if (key === null) {
+      if (key === null && !(this.translation && context.kind === "first")) {
         // it leaves its shadow at once; those that go to another one, when all are read
         this.#uses.delete(sourceId);
         this.#dropUnused(joining);
       } else {
         joining.set(sourceId, key);
-        if (!this.shadows.has(key)) this.shadows.set(key, this.#flat(key));
+        if (key !== null && !this.shadows.has(key)) this.shadows.set(key, this.#flat(key));
       }
     }
-    for (const [sourceId, key] of joining) this.#uses.set(sourceId, key);
+    for (const [sourceId, key] of joining) {
+      if (key === null) this.#uses.delete(sourceId);
+      else this.#uses.set(sourceId, key);
+    }
     this.#dropUnused(joining);
   }
 
@@ -180,8 +183,8 @@ export class GuestOracle {
     return this.contexts.get(sourceId) ?? NONE;
   }
 
-  #dropUnused(joining: ReadonlyMap<number, string>): void {
-    const used = new Set([...this.#uses.values(), ...joining.values()]);
+  #dropUnused(joining: ReadonlyMap<number, string | null>): void {
+    const used = new Set<string | null>([...this.#uses.values(), ...joining.values()]);
     for (const key of [...this.shadows.keys()]) if (!used.has(key)) this.shadows.delete(key);
   }
 

@@ -2,10 +2,10 @@
 export const PASIDE = 8;
 
 /** Words of PASID table entries (VT-d 9.6); second stages have 48 bits. */
-export const firstStage = (root: number, domainId: number): bigint[] => [
+export const firstStage = (root: number, domainId: number, levels: 4 | 5 = 4): bigint[] => [
   0x41n,
   BigInt(domainId),
-  BigInt(root * 4096),
+  BigInt(root * 4096) | (levels === 5 ? 4n : 0n), // FSPM
 ];
 export const secondStage = (root: number, domainId: number): bigint[] => [
   BigInt(root * 4096) | 0x89n,

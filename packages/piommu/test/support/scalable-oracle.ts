@@ -34,7 +34,7 @@ const PASIDS = 2 ** 20;
 /** Names the requests of a device with a PASID, or without. */
 export const requester = (sourceId: number, pasid: number): number =>
   sourceId * 2 * PASIDS + pasid + 1;
-const pasidOf = (id: number): number => (id % (2 * PASIDS)) - 1;
+export const pasidOf = (id: number): number => (id % (2 * PASIDS)) - 1;
 const deviceOf = (id: number): number => Math.floor(id / (2 * PASIDS));
 
 /**
