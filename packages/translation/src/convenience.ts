@@ -24,7 +24,7 @@ export class NumberPort {
     this.remapper = remapper;
   }
 
-  /** The output address, minus the fault reason, or -100h for an abort without one. */
+  /** As of the engine. */
   translateNumber(sourceId: number, address: number, access: number): number {
     const { request } = this;
     const hi = (address * PER_GIB) | 0;
@@ -39,7 +39,7 @@ export class NumberPort {
     return result === 0 ? request.outHi * GIB + request.outLo : failure(result);
   }
 
-  /** The same with a 64-bit address. */
+  /** As of the engine. */
   translateBigint(sourceId: number, address: bigint, access: number): bigint {
     const { request, wide, words } = this;
     wide[0] = address;

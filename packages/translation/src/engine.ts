@@ -213,12 +213,17 @@ export class TranslationEngine implements DmaRemapper {
     return this.resolver.memoryType(request, mtrr);
   }
 
-  /** As {@link NumberPort.translateNumber}. */
+  /**
+   * Answers one untranslated request without PASID with the output address, minus the fault reason, or
+   * -100h for an abort without one. What is no address, such as a fraction, is beyond every width.
+   * @param address bytes, below 2^53
+   * @param access bits of `Access`
+   */
   translateNumber(sourceId: number, address: number, access: number): number {
     return this.numbers.translateNumber(sourceId, address, access);
   }
 
-  /** As {@link NumberPort.translateBigint}. */
+  /** The same with a 64-bit address. */
   translateBigint(sourceId: number, address: bigint, access: number): bigint {
     return this.numbers.translateBigint(sourceId, address, access);
   }
