@@ -5,7 +5,16 @@ import tseslint from "typescript-eslint";
 const HOT = ["packages/translation/src/**/*.ts", "packages/interrupt-remapping/src/**/*.ts"];
 
 export default tseslint.config(
-  { ignores: ["**/dist/**", "**/node_modules/**", "**/*.cjs", "fixtures/**", ".turbo/**"] },
+  {
+    ignores: [
+      "**/dist/**",
+      "docs/api/**",
+      "**/node_modules/**",
+      "**/*.cjs",
+      "fixtures/**",
+      ".turbo/**",
+    ],
+  },
   js.configs.recommended,
   {
     files: ["**/*.ts"],
