@@ -1,4 +1,4 @@
-import { Access, AddressType, DmaRequest, NO_PASID, ViommuError } from "@viommu/plugin";
+import { Access, AddressType, ALL_PASIDS, DmaRequest, NO_PASID, ViommuError } from "@viommu/plugin";
 import type { DmaRemapper, PageRequest } from "@viommu/plugin";
 import { CachedTranslations, ownerOf } from "./cached-translations.ts";
 import type { Translation } from "./cached-translations.ts";
@@ -16,9 +16,6 @@ export const AtcResult = {
   /** The translation gives no such right, and no page request helps. Nothing has been recorded. */
   NO_PERMISSION: -4,
 } as const;
-
-/** `pasid` of an invalidation that concerns every PASID. */
-const ALL_PASIDS = -2;
 
 const RIGHTS = Access.READ | Access.WRITE;
 const NEEDS = RIGHTS | Access.EXECUTE;

@@ -59,7 +59,7 @@ export type Invalidation =
   | {
       readonly kind: "device-tlb";
       readonly sourceId: number;
-      /** NO_PASID for the descriptor without PASID, -2 for all PASIDs (GI = 1). */
+      /** NO_PASID for the descriptor without PASID, ALL_PASIDS for all (GI = 1). */
       readonly pasid: number;
       readonly hi: number;
       readonly lo: number;

@@ -6,12 +6,13 @@ export { ViommuError } from "./errors.ts";
 export type { FaultRecord, Invalidation, ModeChange, PageRequest } from "./events.ts";
 export { createHookTable } from "./hooks.ts";
 export type { HookTable, Hooks } from "./hooks.ts";
+export { InFlight } from "./in-flight.ts";
 export type { Host, Plugin } from "./plugin.ts";
 export { decodeRecord, encodeRecord } from "./snapshot-record.ts";
 export type { SnapshotHeader, SnapshotUpgrades } from "./snapshot-record.ts";
 
 // Ports
-export { Access, AddressType, DmaRequest, DmaResult, NO_PASID } from "./ports/dma.ts";
+export { Access, AddressType, ALL_PASIDS, DmaRequest, DmaResult, NO_PASID } from "./ports/dma.ts";
 export type { DmaRemapper } from "./ports/dma.ts";
 export { Exchange } from "./ports/guest-memory.ts";
 export type { GuestMemory } from "./ports/guest-memory.ts";

@@ -1,4 +1,4 @@
-import { Access, NO_PASID } from "@viommu/plugin";
+import { Access, InFlight, NO_PASID } from "@viommu/plugin";
 import type { DmaRemapper, DmaRequest, HookTable } from "@viommu/plugin";
 import { FaultReason, isQualified, maxGuestAddressWidth } from "@viommu/vtd-spec";
 import { TranslationTableMode } from "@viommu/vtd-spec";
@@ -8,7 +8,6 @@ import { ContextCache } from "./context-cache.ts";
 import { NumberPort } from "./convenience.ts";
 import { Counters } from "./counters.ts";
 import { DomainTable } from "./domain-table.ts";
-import { InFlight } from "./in-flight.ts";
 import { IotlbInvalidation } from "./iotlb-invalidation.ts";
 import { Iotlb } from "./iotlb.ts";
 import { LegacyLookup } from "./legacy-lookup.ts";

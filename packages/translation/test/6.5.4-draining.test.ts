@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { InFlight } from "../src/index.ts";
+import { InFlight } from "@viommu/plugin";
 import { Bench } from "./support/machine.ts";
 
 describe("VT-d 6.5.4, accesses in flight", () => {

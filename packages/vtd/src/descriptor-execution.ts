@@ -1,4 +1,4 @@
-import { NO_PASID } from "@viommu/plugin";
+import { ALL_PASIDS, NO_PASID } from "@viommu/plugin";
 import {
   bits,
   CC_INV_DSC,
@@ -20,7 +20,6 @@ import {
 import type { Capabilities } from "@viommu/vtd-spec";
 import { bitsInWord, valueOf } from "./bit-field.ts";
 import { descriptorType } from "./descriptor.ts";
-import { ALL_PASIDS } from "./device-tlb.ts";
 import type { DeviceTlbInvalidations } from "./device-tlb.ts";
 import type { Invalidator } from "./invalidator.ts";
 import type { PageResponseSink } from "./page-request-queue.ts";

@@ -3,9 +3,6 @@ import { FaultStatusBit } from "./fault-status.ts";
 import type { FaultStatus } from "./fault-status.ts";
 import { Offset } from "@viommu/vtd-spec";
 
-/** `pasid` of an invalidation of every PASID (GI = 1, VT-d 6.5.2.6). */
-export const ALL_PASIDS = -2;
-
 /** Invalidations that a device may have pending (PCI Express ATS: invalidation tags of 5 bits). */
 const PENDING_PER_DEVICE = 32;
 
@@ -13,7 +10,7 @@ const PENDING_PER_DEVICE = 32;
 export interface DeviceTlbSink {
   /**
    * A device shall drop its translations of 2^order pages of 4 KiB (52: all). `pasid` is NO_PASID
-   * for translations of requests without PASID, and {@link ALL_PASIDS} for those of every PASID.
+   * for translations of requests without PASID, and `ALL_PASIDS` for those of every PASID.
    * "pending" says that `deviceTlbCompleted` or `deviceTlbTimedOut` of the unit will be called.
    */
   invalidate(

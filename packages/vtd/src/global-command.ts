@@ -1,6 +1,6 @@
-import type { HookTable, ModeChange } from "@viommu/plugin";
+import type { HookTable, InFlight, ModeChange } from "@viommu/plugin";
 import type { InterruptRemappingEngine } from "@viommu/interrupt-remapping";
-import type { InFlight, TranslationEngine } from "@viommu/translation";
+import type { TranslationEngine } from "@viommu/translation";
 import { GCMD, Offset, reservedMask } from "@viommu/vtd-spec";
 import { bitsInWord } from "./bit-field.ts";
 import type { FaultLog } from "./fault-log.ts";

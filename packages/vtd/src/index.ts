@@ -9,7 +9,6 @@ export type { Profile } from "./profile.ts";
 export type { AddressWidth, PageSize, ProfileOptions } from "./profile-options.ts";
 
 // Devices with translation caches or page requests
-export { ALL_PASIDS } from "./device-tlb.ts";
 export type { DeviceTlbSink } from "./device-tlb.ts";
 export { PageRequestResult } from "./page-request-queue.ts";
 export type { PageResponseSink } from "./page-request-queue.ts";

@@ -1,4 +1,4 @@
-import type { InFlight } from "@viommu/translation";
+import type { InFlight } from "@viommu/plugin";
 import {
   bits,
   CCMD,

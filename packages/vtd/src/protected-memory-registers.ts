@@ -1,5 +1,6 @@
 import { hiFromWords, loFromWords } from "@viommu/plugin";
-import type { InFlight, ProtectedRange, TranslationEngine } from "@viommu/translation";
+import type { InFlight } from "@viommu/plugin";
+import type { ProtectedRange, TranslationEngine } from "@viommu/translation";
 import { Offset, PLMBASE, PMEN } from "@viommu/vtd-spec";
 import type { Capabilities } from "@viommu/vtd-spec";
 import { bitsInWord } from "./bit-field.ts";

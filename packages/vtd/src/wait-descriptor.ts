@@ -1,7 +1,6 @@
 import { loFromWords } from "@viommu/plugin";
-import type { GuestMemory } from "@viommu/plugin";
+import type { GuestMemory, InFlight } from "@viommu/plugin";
 import { ICS, INV_WAIT_DSC, Offset } from "@viommu/vtd-spec";
-import type { InFlight } from "@viommu/translation";
 import { bitsInWord } from "./bit-field.ts";
 import type { DeviceTlbInvalidations } from "./device-tlb.ts";
 import type { EventInterrupt } from "./event-interrupt.ts";

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { ALL_PASIDS } from "../src/index.ts";
+import { ALL_PASIDS } from "@viommu/plugin";
 import type { DeviceTlbSink } from "../src/index.ts";
 import { Bench, STATUS } from "./support/bench.ts";
 

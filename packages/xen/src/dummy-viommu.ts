@@ -4,12 +4,12 @@ import {
   DmaRequest,
   DmaResult,
   hiFromNumber,
+  InFlight,
   loFromNumber,
   NO_PASID,
   ViommuError,
 } from "@viommu/plugin";
 import type { DmaRemapper, Invalidation } from "@viommu/plugin";
-import { AccessDrain } from "./access-drain.ts";
 import type { ViommuClient } from "./client.ts";
 import type { DeviceModel } from "./device-model-port.ts";
 import { Errno } from "./errno.ts";
@@ -55,7 +55,7 @@ export class DummyViommu implements DmaRemapper, DeviceModel {
   readonly #slots: number;
   /** By source-id. */
   readonly #caches = new Map<number, TranslationCache>();
-  readonly #drain = new AccessDrain();
+  readonly #drain = new InFlight();
   readonly #owed: Owed[] = [];
 
   /** Throws ERR_VIOMMU_XEN_CLIENT when `cachedPages` is no power of two. */
@@ -128,7 +128,7 @@ export class DummyViommu implements DmaRemapper, DeviceModel {
 
   leave(ticket: number): void {
     this.#drain.leave(ticket);
-    while (this.#owed.length > 0 && this.#drain.isOver(this.#owed[0]!.generation)) {
+    while (this.#owed.length > 0 && this.#drain.drained(this.#owed[0]!.generation)) {
       const { viommuId, ticket: owed } = this.#owed.shift()!;
       this.#client.drained(this.#domid, viommuId, owed);
     }
@@ -136,8 +136,8 @@ export class DummyViommu implements DmaRemapper, DeviceModel {
 
   invalidate(viommuId: number, ticket: number, what: Invalidation | null): boolean {
     this.#forget(what);
-    const generation = this.#drain.close();
-    if (this.#drain.isOver(generation)) return true;
+    const generation = this.#drain.mark();
+    if (this.#drain.drained(generation)) return true;
     // a drain of this unit that waits for the same accesses will do
     const last = this.#owed.findLast((owed) => owed.viommuId === viommuId);
     if (last?.generation === generation) return true;

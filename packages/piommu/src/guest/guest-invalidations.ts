@@ -1,4 +1,4 @@
-import { NO_PASID } from "@viommu/plugin";
+import { ALL_PASIDS, NO_PASID } from "@viommu/plugin";
 import type { Invalidation } from "@viommu/plugin";
 import type { GuestIommuCounters } from "./counters.ts";
 import { domainOf } from "./device-switch.ts";
@@ -10,8 +10,6 @@ type Of<K extends Invalidation["kind"]> = Extract<Invalidation, { kind: K }>;
 
 /** Order of an invalidation of everything. */
 const ALL = 52;
-/** `pasid` of a device-TLB invalidation for all PASIDs (GI). */
-const ALL_PASIDS = -2;
 const CHUNK_PAGES = 2 ** 18;
 const INPUT_PAGES = 2 ** 52;
 

@@ -1,4 +1,4 @@
-import type { InFlight } from "@viommu/translation";
+import type { InFlight } from "@viommu/plugin";
 
 /** Who waits for accesses in flight to end (VT-d 6.5.4). */
 export class InFlightFences {

@@ -22,6 +22,9 @@ export const AddressType = { UNTRANSLATED: 0, TRANSLATION_REQUEST: 1, TRANSLATED
 /** `pasid` of a request without PASID. */
 export const NO_PASID = -1;
 
+/** `pasid` of a device-TLB invalidation of every PASID (GI = 1, VT-d 6.5.2.6). */
+export const ALL_PASIDS = -2;
+
 /** Results of {@link DmaRemapper.translate} that are no fault reason. */
 export const DmaResult = {
   /** The output fields are valid. */

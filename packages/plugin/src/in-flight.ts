@@ -1,8 +1,9 @@
-import { ViommuError } from "@viommu/plugin";
+import { ViommuError } from "./errors.ts";
 
 /**
  * Accesses that go on after their translation: an invalidation is reported as complete only when
- * those begun before it have ended (VT-d 6.5.4, draining).
+ * those begun before it have ended (VT-d 6.5.4, draining). For authors of a `DmaRemapper`: it is
+ * what `enter` and `leave` of the port ask for.
  *
  * A ticket is the number of the generation in which the access began. A fence is the number of the
  * last generation that must have ended.
