@@ -67,6 +67,18 @@ export type Invalidation =
       readonly order: number;
     }
   | {
+      readonly kind: "host-permission";
+      readonly granularity: "global" | "domain" | "page";
+      /** HPTDID: a domain of host permission tables. */
+      readonly domainId: number;
+      readonly hi: number;
+      readonly lo: number;
+      /** log2 of the number of 4 KiB pages. */
+      readonly order: number;
+      /** Entries of levels 1 to this one (IH), 1 to 4. */
+      readonly levels: number;
+    }
+  | {
       readonly kind: "interrupt-entry";
       /** First entry and number of entries; all of them when `count` is 65536. */
       readonly index: number;
