@@ -1,7 +1,7 @@
 import { AddressSpace, OWN_WAY } from "./address-space.ts";
 import type { Attachment, SpaceLayout } from "./address-space.ts";
-import { BELOW_FIRST_STAGE } from "./domain-table.ts";
-import type { DomainTable } from "./domain-table.ts";
+import { BELOW_FIRST_STAGE, PERMISSION_DOMAINS } from "./domain-table.ts";
+import type { DomainTable, PasidScope } from "./domain-table.ts";
 import type { SourceTags } from "./source-tags.ts";
 
 /** With more ways than this, all are dropped and the cache begins again: it stays bounded. */
@@ -9,12 +9,13 @@ const MOST_WAYS = 0x1_0000;
 
 /** What the entries on the way from a requester to its space say. */
 export interface Route {
+  /** A domain-id, or where a domain table keeps spaces that have none. */
   readonly domainId: number;
   /** 20 bits; NO_PASID in legacy mode. */
   readonly pasid: number;
   readonly layout: SpaceLayout;
   readonly sourceId: number;
-  /** OWN_WAY, or {@link pasidWay}. */
+  /** OWN_WAY, {@link pasidWay} or {@link translatedWay}. */
   readonly way: number;
   readonly suppressed: boolean;
   readonly deviceTlb: boolean;
@@ -23,6 +24,14 @@ export interface Route {
 /** `Attachment.way` of requests with PASID; rights of supervisor requests are their own. */
 export function pasidWay(pasid: number, privileged: boolean): number {
   return pasid * 2 + (privileged ? 1 : 0);
+}
+
+/**
+ * `Attachment.way` of translated requests.
+ * @param pasid 20 bits, or NO_PASID
+ */
+export function translatedWay(pasid: number): number {
+  return OWN_WAY - 2 - pasid;
 }
 
 /**
@@ -35,8 +44,10 @@ export class ContextCache {
   /** Ways of requests without PASID, by bus and device-function; buses without share a table. */
   private readonly own: (Attachment | null)[][];
   private readonly emptyBus: (Attachment | null)[];
-  /** Ways of requests with PASID, by source-id. */
-  private readonly withPasid = new Map<number, Map<number, Attachment>>();
+  /** All other ways, by source-id. */
+  private readonly others = new Map<number, Map<number, Attachment>>();
+  /** Those of them that lead to host permission tables: PASID table entries of any domain name them. */
+  private readonly permitted = new Set<Attachment>();
   /** All source-ids with an own way. */
   private readonly owners = new Set<number>();
   private count = 0;
@@ -53,9 +64,9 @@ export class ContextCache {
     return this.own[sourceId >>> 8]![sourceId & 0xff]!;
   }
 
-  /** The cached way of requests with PASID, or null. */
-  findPasid(sourceId: number, way: number): Attachment | null {
-    return this.withPasid.get(sourceId)?.get(way) ?? null;
+  /** Any other cached way, or null. */
+  findOther(sourceId: number, way: number): Attachment | null {
+    return this.others.get(sourceId)?.get(way) ?? null;
   }
 
   /**
@@ -70,7 +81,9 @@ export class ContextCache {
     if (!keep) return space;
     if (known === undefined) this.domains.add(domainId, pasid, space);
     const { sourceId, way, suppressed, deviceTlb } = route;
-    this.attach({ sourceId, way, space, suppressed, deviceTlb, place: -1 });
+    const attachment = { sourceId, way, space, suppressed, deviceTlb, place: -1 };
+    this.attach(attachment);
+    if (domainId >= PERMISSION_DOMAINS) this.permitted.add(attachment);
     return space;
   }
 
@@ -85,7 +98,7 @@ export class ContextCache {
   /** Drops everything. */
   invalidateAll(): void {
     for (const sourceId of this.owners) this.invalidateSource(sourceId);
-    for (const sourceId of this.withPasid.keys()) this.invalidateSource(sourceId);
+    for (const sourceId of this.others.keys()) this.invalidateSource(sourceId);
   }
 
   /** Drops the ways of source-ids that equal this one but for the ignored bits. */
@@ -98,16 +111,25 @@ export class ContextCache {
     this.invalidateSource(base);
   }
 
-  /** Drops the ways that lead into a domain. */
+  /** Drops the ways that lead into a domain, and all to host permission tables. */
   invalidateDomain(domainId: number): void {
+    this.invalidatePermitted();
     const domain = this.domains.domains.get(domainId);
     if (domain === undefined) return;
-    for (const pasid of domain.pasids.keys()) this.invalidatePasid(domainId, pasid);
+    for (const pasid of domain.pasids.keys()) this.detachAll(domain.pasids.get(pasid));
   }
 
-  /** Drops the ways that lead to a PASID of a domain. */
+  /** Drops the ways that lead to a PASID of a domain, and all to host permission tables. */
   invalidatePasid(domainId: number, pasid: number): void {
-    const scope = this.domains.domains.get(domainId)?.pasids.get(pasid);
+    this.invalidatePermitted();
+    this.detachAll(this.domains.domains.get(domainId)?.pasids.get(pasid));
+  }
+
+  private invalidatePermitted(): void {
+    for (const attachment of this.permitted) this.detach(attachment);
+  }
+
+  private detachAll(scope: PasidScope | undefined): void {
     if (scope === undefined) return;
     for (const space of scope.spaces.values()) {
       const { items } = space.attachments;
@@ -124,21 +146,21 @@ export class ContextCache {
       if (this.own[bus] === this.emptyBus) this.own[bus] = this.emptyBus.slice();
       this.own[bus]![sourceId & 0xff] = attachment;
       this.owners.add(sourceId);
-      this.sourceTags.set(sourceId, space.tag);
     } else {
-      let ways = this.withPasid.get(sourceId);
+      let ways = this.others.get(sourceId);
       if (ways === undefined) {
         ways = new Map();
-        this.withPasid.set(sourceId, ways);
+        this.others.set(sourceId, ways);
       }
       ways.set(way, attachment);
     }
+    this.sourceTags.set(sourceId, way, space.tag);
   }
 
   private invalidateSource(sourceId: number): void {
     const own = this.find(sourceId);
     if (own !== null) this.detach(own);
-    const ways = this.withPasid.get(sourceId);
+    const ways = this.others.get(sourceId);
     if (ways === undefined) return;
     for (const attachment of ways.values()) this.detach(attachment);
   }
@@ -149,12 +171,13 @@ export class ContextCache {
     if (way === OWN_WAY) {
       this.own[sourceId >>> 8]![sourceId & 0xff] = null;
       this.owners.delete(sourceId);
-      this.sourceTags.set(sourceId, 0);
     } else {
-      const ways = this.withPasid.get(sourceId)!;
+      const ways = this.others.get(sourceId)!;
       ways.delete(way);
-      if (ways.size === 0) this.withPasid.delete(sourceId);
+      if (ways.size === 0) this.others.delete(sourceId);
+      this.permitted.delete(attachment);
     }
+    this.sourceTags.forget(sourceId, way);
     space.attachments.remove(attachment);
     if (space.attachments.items.length === 0) space.scope!.drop(space);
   }

@@ -10,6 +10,12 @@ import type { TagCounter } from "./tag-counter.ts";
  */
 export const BELOW_FIRST_STAGE = -2;
 
+/** Domain of the engine's own spaces; no domain-id. */
+export const NO_DOMAIN = -1;
+
+/** Domains of host permission tables are numbered from here on: HPTDIDs are no domain-ids. */
+export const PERMISSION_DOMAINS = 0x1_0000;
+
 /** What a domain table works with. */
 export interface DomainTableOptions {
   readonly tags: TagCounter;

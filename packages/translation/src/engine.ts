@@ -1,13 +1,13 @@
-import { Access, InFlight, NO_PASID } from "@viommu/plugin";
+import { Access, AddressType, InFlight, NO_PASID } from "@viommu/plugin";
 import type { DmaRemapper, DmaRequest, HookTable } from "@viommu/plugin";
 import { FaultReason, isQualified, maxGuestAddressWidth } from "@viommu/vtd-spec";
 import { TranslationTableMode } from "@viommu/vtd-spec";
 import type { Capabilities } from "@viommu/vtd-spec";
 import { AddressSpace, OWN_WAY, passThroughLayout } from "./address-space.ts";
-import { ContextCache } from "./context-cache.ts";
+import { ContextCache, pasidWay, translatedWay } from "./context-cache.ts";
 import { NumberPort } from "./convenience.ts";
 import { Counters } from "./counters.ts";
-import { DomainTable } from "./domain-table.ts";
+import { DomainTable, NO_DOMAIN, PERMISSION_DOMAINS } from "./domain-table.ts";
 import { IotlbInvalidation } from "./iotlb-invalidation.ts";
 import { Iotlb } from "./iotlb.ts";
 import { LegacyLookup } from "./legacy-lookup.ts";
@@ -32,8 +32,8 @@ import { TableReader } from "./table-reader.ts";
 import { TagCounter } from "./tag-counter.ts";
 
 const RIGHTS = Access.READ | Access.WRITE;
-/** Domain of the engine's own spaces; no domain-id. */
-const NO_DOMAIN = -1;
+const UNTRANSLATED: number = AddressType.UNTRANSLATED;
+const TRANSLATED: number = AddressType.TRANSLATED;
 const PAGING_STRUCTURE_SLOTS = 1024;
 
 /**
@@ -74,6 +74,8 @@ export class TranslationEngine implements DmaRemapper {
   private readonly cache: PagingStructureCache;
   /** Bits of `hi` that a second-stage input address can have. */
   private readonly inputHiMask: number;
+  /** Bits of `hi` that a host physical address can have. */
+  private readonly hostHiMask: number;
   private readonly numbers: NumberPort;
 
   /** Throws ERR_VIOMMU_TRANSLATION on options that make no engine. */
@@ -93,6 +95,7 @@ export class TranslationEngine implements DmaRemapper {
     this.reporter = options.reporter;
     this.hooks = options.hooks;
     this.unit = options.unit;
+    this.hostHiMask = 2 ** (hostAddressWidth - 30) - 1;
     this.inputHiMask = 2 ** Math.min(27, maxGuestAddressWidth(capabilities) - 30) - 1;
 
     this.domains = new DomainTable({
@@ -109,14 +112,6 @@ export class TranslationEngine implements DmaRemapper {
       width: FaultReason.ADDRESS_BEYOND_WIDTH,
       interruptRange: FaultReason.OUTPUT_IN_INTERRUPT_RANGE,
     });
-    const scalableHost = this.ownSpace(
-      "translated in scalable mode",
-      new PassThroughWalker({
-        width: FaultReason.SM_HOST_WIDTH,
-        interruptRange: FaultReason.SM_OUTPUT_IN_INTERRUPT_RANGE,
-      }),
-      hostAddressWidth,
-    );
     this.legacy = new LegacyLookup({
       capabilities,
       hostAddressWidth,
@@ -147,8 +142,8 @@ export class TranslationEngine implements DmaRemapper {
         majorVersion: options.majorVersion ?? 1,
         reader: new TableReader(memory),
         contexts: this.contexts,
+        sourceTags,
         spaces: new PasidSpaces(capabilities, hostAddressWidth, walkers),
-        host: scalableHost,
         counters,
       });
     };
@@ -360,12 +355,30 @@ export class TranslationEngine implements DmaRemapper {
     this.invalidation.pasidPages(domainId, pasid, hi, lo, order, leafOnly);
   }
 
+  invalidateHostPermissionsGlobal(): void {
+    this.counters.invalidations += 1;
+    this.invalidation.permissions();
+  }
+
+  /** @param hptDomainId HPTDID, 16 bits */
+  invalidateHostPermissionsDomain(hptDomainId: number): void {
+    this.counters.invalidations += 1;
+    this.invalidation.domain(PERMISSION_DOMAINS + hptDomainId);
+  }
+
+  /** Drops the permissions of 2^order pages of 4 KiB; bits above the host address width are ignored. */
+  invalidateHostPermissionsPages(hptDomainId: number, hi: number, lo: number, order: number): void {
+    this.counters.invalidations += 1;
+    const hostHi = hi & this.hostHiMask;
+    this.invalidation.pages(PERMISSION_DOMAINS + hptDomainId, hostHi, lo, order, true);
+  }
+
   // --- out of line ------------------------------------------------------------------------------
 
   /** A large page may be there, or the table for the page is known. */
   private second(request: DmaRequest, tag: number, need: number): number {
-    const particular = request.addressType | (request.pasid + 1) | (request.hi >>> 26);
-    if (need === 0 || particular !== 0) return this.miss(request);
+    if ((request.addressType | (request.pasid + 1)) !== 0) return this.other(request, need);
+    if (need === 0 || request.hi >>> 26 !== 0) return this.miss(request);
     if (this.iotlb.answerLarge(tag, request, need)) return 0;
     if (!this.refill.answer(request, tag, need, true)) return this.miss(request);
     this.counters.misses += 1;
@@ -373,6 +386,21 @@ export class TranslationEngine implements DmaRemapper {
     const observer = this.hooks.translateMiss;
     if (observer !== null) observer(this.unit, request, 0);
     return 0;
+  }
+
+  /** Requests with PASID and translated requests: a known way, and the page in the IOTLB. */
+  private other(request: DmaRequest, need: number): number {
+    const { addressType, pasid, access } = request;
+    if (need === 0 || this.sourceMask === 0) return this.miss(request);
+    let way = translatedWay(pasid);
+    if (addressType === UNTRANSLATED) {
+      if ((access & Access.EXECUTE) !== 0) return this.miss(request);
+      way = pasidWay(pasid, (access & Access.PRIVILEGED) !== 0);
+    } else if (addressType !== TRANSLATED) {
+      return this.miss(request);
+    }
+    const tag = this.sourceTags.find(request.sourceId & 0xffff, way);
+    return this.iotlb.answer(tag, request, need) ? 0 : this.miss(request);
   }
 
   /** The IOTLB has no answer, unless the request is a particular one. */

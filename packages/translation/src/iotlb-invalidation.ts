@@ -1,3 +1,4 @@
+import { PERMISSION_DOMAINS } from "./domain-table.ts";
 import type { DomainTable, PasidScope } from "./domain-table.ts";
 import type { Iotlb } from "./iotlb.ts";
 import type { PagingStructureCache } from "./paging-structure-cache.ts";
@@ -30,6 +31,13 @@ export class IotlbInvalidation {
   /** Everything of a domain. */
   domain(domainId: number): void {
     this.domains.domains.get(domainId)?.retagAll();
+  }
+
+  /** Everything that host permission tables said. */
+  permissions(): void {
+    for (const domain of this.domains.filled.items) {
+      if (domain.domainId >= PERMISSION_DOMAINS) domain.retagAll();
+    }
   }
 
   /** Everything of a PASID in a domain. */

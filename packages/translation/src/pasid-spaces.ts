@@ -17,12 +17,16 @@ const PWSNP = 1 << 23;
 const PGSNP = 1 << 24;
 const WPE = 1 << 4;
 const EAFE = 1 << 7;
+// word 8
+const HPTSZ = 3;
 
 /** FSPM: 0 for four levels, 1 for five. */
 const FIVE_LEVELS = 1;
 
 /** Turns PASID table entries into address spaces (VT-d 9.6; conditions SPT.3, SPT.4 of 7.1.3). */
 export class PasidSpaces {
+  /** The space of translated requests that need no permission. */
+  readonly translated: SpaceLayout;
   private readonly capabilities: Capabilities;
   private readonly hostAddressWidth: number;
   private readonly walkers: ScalableWalkers;
@@ -35,6 +39,11 @@ export class PasidSpaces {
     this.hostAddressWidth = hostAddressWidth;
     this.walkers = walkers;
     this.reserved = reservedMask(PASID_ENTRY, capabilities, hostAddressWidth);
+    this.translated = passThroughLayout(
+      "translated in scalable mode",
+      walkers.passThrough(0),
+      hostAddressWidth,
+    );
     // docs/adr/0004: guests set AW in first-stage entries of units without second stage
     this.reservedWithout = this.reserved.slice();
     this.reservedWithout[0]! &= ~AW;
@@ -46,6 +55,25 @@ export class PasidSpaces {
     const withoutSecondStage =
       type === PasidTranslationType.FIRST_STAGE || type === PasidTranslationType.PASS_THROUGH;
     return anyReserved(words, withoutSecondStage ? this.reservedWithout : this.reserved);
+  }
+
+  /** The host permission table of an entry without reserved bits, as a space. */
+  permissionsOf(words: Int32Array): SpaceLayout {
+    const rootHi = hiFromWords(words[8]!, words[9]!);
+    const rootLo = loFromWords(words[8]!) & PAGE;
+    const inputWidth = 49 + (words[8]! & HPTSZ);
+    return {
+      key: `permissions,${rootHi},${rootLo},${inputWidth}`,
+      walker: this.walkers.hostPermission,
+      firstStage: false,
+      inputWidth,
+      rootHi,
+      rootLo,
+      levels: 4,
+      under: null,
+      memoryFlags: 0,
+      pat: 0,
+    };
   }
 
   /**

@@ -136,9 +136,7 @@ export class Resolver {
 
   /** Answers out of the IOTLB, out of a known table, or by a walk. */
   private translateIn(space: AddressSpace, request: DmaRequest): number {
-    let need = request.access & RIGHTS;
-    if (request.addressType === AddressType.TRANSLATED) need = 0;
-    else if (need === 0) need = this.zeroLengthNeed;
+    const need = request.access & RIGHTS || this.zeroLengthNeed;
     if (this.iotlb.answer(space.tag, request, need)) {
       this.hit = true;
       return 0;

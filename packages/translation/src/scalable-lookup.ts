@@ -4,13 +4,15 @@ import { FaultReason, PASID_DIR_ENTRY, reservedMask, SM_CONTEXT_ENTRY } from "@v
 import { SM_ROOT_ENTRY } from "@viommu/vtd-spec";
 import type { Capabilities } from "@viommu/vtd-spec";
 import { OWN_WAY } from "./address-space.ts";
-import type { AddressSpace, Attachment } from "./address-space.ts";
-import { pasidWay } from "./context-cache.ts";
+import type { Attachment, SpaceLayout } from "./address-space.ts";
+import { pasidWay, translatedWay } from "./context-cache.ts";
 import type { ContextCache } from "./context-cache.ts";
 import type { Counters } from "./counters.ts";
+import { NO_DOMAIN, PERMISSION_DOMAINS } from "./domain-table.ts";
 import type { Found, RequestLookup } from "./lookup.ts";
 import type { PasidSpaces } from "./pasid-spaces.ts";
 import { anyReserved } from "./reserved-masks.ts";
+import type { SourceTags } from "./source-tags.ts";
 import type { TableReader } from "./table-reader.ts";
 
 const PAGE = 0x3fff_f000;
@@ -22,6 +24,7 @@ const FPD = 2;
 const DTE = 1 << 2;
 const PASIDE = 1 << 3;
 const PRE = 1 << 4;
+const HPTE = 1 << 5;
 const EPTR = 1 << 6;
 
 /** First major version that refuses execute-requested requests outright (VT-d 7.1.3, RTA.5). */
@@ -34,9 +37,8 @@ export interface ScalableLookupOptions {
   readonly majorVersion: number;
   readonly reader: TableReader;
   readonly contexts: ContextCache;
+  readonly sourceTags: SourceTags;
   readonly spaces: PasidSpaces;
-  /** The space of translated requests. */
-  readonly host: AddressSpace;
   readonly counters: Counters;
 }
 
@@ -60,6 +62,8 @@ export class ScalableLookup implements RequestLookup {
   private pasid = 0;
   private privileged = false;
   private deviceTlb = false;
+  /** Translated requests need permission. */
+  private needsPermission = false;
 
   constructor(options: ScalableLookupOptions) {
     const { capabilities, hostAddressWidth, majorVersion } = options;
@@ -82,8 +86,6 @@ export class ScalableLookup implements RequestLookup {
       if (this.refusesExecute && asksToExecute(request)) return FaultReason.EXECUTE_REQUESTED;
       if (request.pasid >= this.pasidLimit) return FaultReason.PASID_BEYOND_PSS;
     }
-    // without a host permission table, the PASID table has no say in translated requests
-    if (request.addressType === AddressType.TRANSLATED) return this.translated(request, found);
     const known = this.cached(request);
     if (known === null) return this.fetch(request, found);
     if (request.addressType !== AddressType.UNTRANSLATED && !known.deviceTlb) {
@@ -92,27 +94,28 @@ export class ScalableLookup implements RequestLookup {
     }
     found.space = known.space;
     found.suppressed = known.suppressed;
-    return asksToExecute(request) ? FaultReason.PASID_ENTRY_EXECUTE_BLOCKED : 0;
+    const executes = request.addressType !== AddressType.TRANSLATED && asksToExecute(request);
+    return executes ? FaultReason.PASID_ENTRY_EXECUTE_BLOCKED : 0;
   }
 
-  private cached({ sourceId, pasid, access }: DmaRequest): Attachment | null {
-    const { contexts } = this.options;
-    if (pasid === NO_PASID) return contexts.find(sourceId & 0xffff);
-    return contexts.findPasid(sourceId & 0xffff, pasidWay(pasid, isPrivileged(access)));
-  }
-
-  private translated(request: DmaRequest, found: Found): number {
-    found.space = this.options.host;
-    return this.readContext(request, found);
+  private cached(request: DmaRequest): Attachment | null {
+    const sourceId = request.sourceId & 0xffff;
+    const { contexts, sourceTags } = this.options;
+    const way = wayOf(request);
+    if (way === OWN_WAY) return contexts.find(sourceId);
+    const known = contexts.findOther(sourceId, way);
+    if (known !== null) sourceTags.set(sourceId, way, known.space.tag);
+    return known;
   }
 
   private fetch(request: DmaRequest, found: Found): number {
-    return (
-      this.readContext(request, found) ||
-      this.readDirectory(found) ||
-      this.readEntry(found) ||
-      this.useEntry(request, found)
-    );
+    const reason = this.readContext(request, found);
+    if (reason !== 0) return reason;
+    if (request.addressType === AddressType.TRANSLATED && !this.needsPermission) {
+      // the PASID table has no say
+      return this.connect(request, found, NO_DOMAIN, NO_PASID, this.options.spaces.translated);
+    }
+    return this.readDirectory(found) || this.readEntry(found) || this.useEntry(request, found);
   }
 
   /** Reads root entry and context entry. */
@@ -163,6 +166,7 @@ export class ScalableLookup implements RequestLookup {
     this.directoryLo = loFromWords(words[0]!) & PAGE;
     this.pasid = ridPasid;
     this.privileged = (words[2]! & (1 << 20)) !== 0;
+    this.needsPermission = (flags & HPTE) !== 0;
     const { pasid, access } = request;
     if (pasid === NO_PASID) return 0;
     if (type === AddressType.TRANSLATED) {
@@ -206,27 +210,46 @@ export class ScalableLookup implements RequestLookup {
 
   /** Goes on with a present PASID table entry, the one read last. */
   private useEntry(request: DmaRequest, found: Found): number {
-    const { contexts, reader, spaces } = this.options;
+    const { reader, spaces } = this.options;
     const words = reader.words;
     const layout = spaces.layoutOf(words, this.privileged);
     if (layout === null) return FaultReason.PASID_ENTRY_INVALID;
+    if (request.addressType === AddressType.TRANSLATED) {
+      const domainId = PERMISSION_DOMAINS + (words[10]! & 0xffff);
+      return this.connect(request, found, domainId, NO_PASID, spaces.permissionsOf(words));
+    }
     // ECAP.ERS is 0 on every unit
     if (asksToExecute(request)) return FaultReason.PASID_ENTRY_EXECUTE_BLOCKED;
     const allowsSupervisor = (words[4]! & 1) !== 0;
     if (this.privileged && !allowsSupervisor) return FaultReason.PASID_ENTRY_SUPERVISOR_BLOCKED;
-    const withPasid = request.pasid !== NO_PASID;
+    return this.connect(request, found, words[2]! & 0xffff, this.pasid, layout);
+  }
+
+  private connect(
+    request: DmaRequest,
+    found: Found,
+    domainId: number,
+    pasid: number,
+    layout: SpaceLayout,
+  ): number {
     const route = {
-      domainId: words[2]! & 0xffff,
-      pasid: this.pasid,
+      domainId,
+      pasid,
       layout,
       sourceId: request.sourceId & 0xffff,
-      way: withPasid ? pasidWay(this.pasid, this.privileged) : OWN_WAY,
+      way: wayOf(request),
       suppressed: found.suppressed,
       deviceTlb: this.deviceTlb,
     };
-    found.space = contexts.connect(route, found.effects);
+    found.space = this.options.contexts.connect(route, found.effects);
     return 0;
   }
+}
+
+/** The way that a request goes: `Attachment.way`. */
+function wayOf({ addressType, pasid, access }: DmaRequest): number {
+  if (addressType === AddressType.TRANSLATED) return translatedWay(pasid);
+  return pasid === NO_PASID ? OWN_WAY : pasidWay(pasid, isPrivileged(access));
 }
 
 /** The flag has a meaning only in requests with PASID. */

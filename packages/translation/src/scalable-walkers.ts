@@ -3,6 +3,7 @@ import { FaultReason } from "@viommu/vtd-spec";
 import type { Capabilities } from "@viommu/vtd-spec";
 import { FirstStageWalker } from "./first-stage.ts";
 import type { FirstStageKind } from "./first-stage.ts";
+import { HostPermissionWalker } from "./host-permission.ts";
 import { NestedStage } from "./nested-stage.ts";
 import type { PagingStructureCache } from "./paging-structure-cache.ts";
 import { PassThroughWalker } from "./pass-through.ts";
@@ -27,14 +28,17 @@ export type SecondStageFlags = Omit<SecondStageKind, "ioPermissions">;
 
 /** The walkers of scalable mode, one for each combination of flags that a PASID entry has used. */
 export class ScalableWalkers {
+  /** Of translated requests that need permission. */
+  readonly hostPermission: Walker;
   private readonly options: ScalableWalkersOptions;
   private readonly firstStageMasks: PagingMasks;
   private readonly secondStageMasks: PagingMasks;
   private readonly known = new Map<string, Walker>();
 
   constructor(options: ScalableWalkersOptions) {
-    const { capabilities, hostAddressWidth, ioPermissions } = options;
+    const { memory, capabilities, hostAddressWidth, ioPermissions } = options;
     this.options = options;
+    this.hostPermission = new HostPermissionWalker(memory, capabilities, hostAddressWidth);
     this.firstStageMasks = firstStageMasks(capabilities, hostAddressWidth);
     this.secondStageMasks = secondStageMasks(capabilities, hostAddressWidth, ioPermissions);
   }
