@@ -6,6 +6,7 @@ import {
   DEV_TLB_INV_DSC,
   domainIdWidth,
   Granularity,
+  HPT_INV_DSC,
   IEC_INV_DSC,
   IOTLB_INV_DSC,
   maxGuestAddressWidth,
@@ -46,6 +47,12 @@ const PASID_DEVICE = {
 };
 const PASID_IOTLB = { G: bits(P_IOTLB_INV_DSC, "G"), PASID: bits(P_IOTLB_INV_DSC, "PASID") };
 const PASID_CACHE = { G: bits(PC_INV_DSC, "G"), PASID: bits(PC_INV_DSC, "PASID") };
+const HPT = {
+  G: bits(HPT_INV_DSC, "G"),
+  HPTDID: bits(HPT_INV_DSC, "HPTDID"),
+  AM: bits(HPT_INV_DSC, "AM"),
+  IH: bits(HPT_INV_DSC, "IH"),
+};
 const RESPONSE = {
   PP: bits(PAGE_GRP_RESP_DSC, "PP"),
   RC: bits(PAGE_GRP_RESP_DSC, "RC"),
@@ -60,6 +67,7 @@ export const FUNCTION_MASKS: readonly number[] = [0, 4, 6, 7];
 /** What descriptors act on. */
 export interface DescriptorTargets {
   readonly capabilities: Capabilities;
+  readonly hostAddressWidth: number;
   readonly invalidator: Invalidator;
   readonly deviceTlb: DeviceTlbInvalidations;
   readonly pageResponses: PageResponseSink | null;
@@ -70,12 +78,14 @@ export class DescriptorExecutor {
   readonly #targets: DescriptorTargets;
   readonly #domainIdMask: number;
   readonly #addressWidth: number;
+  readonly #hostAddressWidth: number;
   readonly #range = new PageRange();
 
   constructor(targets: DescriptorTargets) {
     this.#targets = targets;
     this.#domainIdMask = (1 << domainIdWidth(targets.capabilities)) - 1;
     this.#addressWidth = maxGuestAddressWidth(targets.capabilities);
+    this.#hostAddressWidth = targets.hostAddressWidth;
   }
 
   /** False when a descriptor has to wait until its device can take another invalidation. */
@@ -118,6 +128,9 @@ export class DescriptorExecutor {
         return;
       case DescriptorType.PAGE_GROUP_RESPONSE:
         this.#respond(words);
+        return;
+      case DescriptorType.HPT_CACHE:
+        this.#hostPermissions(words);
         return;
     }
   }
@@ -209,6 +222,26 @@ export class DescriptorExecutor {
     this.#range.setSized(words[2]! & ~0xfff, words[3]!, (words[2]! & PASID_DEVICE.S) !== 0);
     const pasid = everyPasid ? ALL_PASIDS : valueOf(words, PASID_DEVICE.PASID);
     this.#device(valueOf(words, PASID_DEVICE.SID), pasid);
+  }
+
+  #hostPermissions(words: Int32Array): void {
+    const { invalidator } = this.#targets;
+    const hptDomainId = valueOf(words, HPT.HPTDID) & this.#domainIdMask;
+    const levels = valueOf(words, HPT.IH) + 1;
+    switch (valueOf(words, HPT.G)) {
+      case Granularity.PAGE: {
+        const mask = valueOf(words, HPT.AM);
+        this.#range.setMaskedBelow(this.#hostAddressWidth, words[2]!, words[3]!, mask);
+        const { hi, lo, order } = this.#range;
+        invalidator.hostPermissionsPages(hptDomainId, hi, lo, order, levels);
+        return;
+      }
+      case Granularity.DOMAIN:
+        invalidator.hostPermissionsDomain(hptDomainId, levels);
+        return;
+      default:
+        invalidator.hostPermissionsGlobal();
+    }
   }
 
   #device(sourceId: number, pasid: number): void {

@@ -3,6 +3,9 @@ import type { TranslationEngine } from "@viommu/translation";
 import type { Capabilities } from "@viommu/vtd-spec";
 import { EVERYTHING } from "./page-range.ts";
 
+/** Levels of a host permission table. */
+const ALL_LEVELS = 4;
+
 /** Number of interrupt entries that stands for all of them. */
 const ALL_INTERRUPT_ENTRIES = 65536;
 
@@ -15,6 +18,7 @@ export class Invalidator {
   readonly #hooks: HookTable;
   readonly #unit: string;
   readonly #hasPasidCache: boolean;
+  readonly #hasPermissions: boolean;
 
   constructor(
     engine: TranslationEngine,
@@ -24,6 +28,7 @@ export class Invalidator {
   ) {
     this.#engine = engine;
     this.#hasPasidCache = capabilities.SMTS !== 0;
+    this.#hasPermissions = capabilities.HPTS !== 0;
     this.#hooks = hooks;
     this.#unit = unit;
   }
@@ -113,11 +118,35 @@ export class Invalidator {
     });
   }
 
+  hostPermissionsGlobal(): void {
+    this.#engine.invalidateHostPermissionsGlobal();
+    this.#tellHostPermissions("global", 0, 0, 0, EVERYTHING, ALL_LEVELS);
+  }
+
+  /** `levels`: entries of levels 1 to this one; the engine keeps answers, which may come from any. */
+  hostPermissionsDomain(hptDomainId: number, levels: number): void {
+    this.#engine.invalidateHostPermissionsDomain(hptDomainId);
+    this.#tellHostPermissions("domain", hptDomainId, 0, 0, EVERYTHING, levels);
+  }
+
+  /** 2^order pages from a naturally aligned host physical address on. */
+  hostPermissionsPages(
+    hptDomainId: number,
+    hi: number,
+    lo: number,
+    order: number,
+    levels: number,
+  ): void {
+    this.#engine.invalidateHostPermissionsPages(hptDomainId, hi, lo, order);
+    this.#tellHostPermissions("page", hptDomainId, hi, lo, order, levels);
+  }
+
   /** Everything that DMA remapping caches, as part of SRTP or of switching translation off. */
   allTranslations(): void {
     this.contextGlobal();
     if (this.#hasPasidCache) this.pasidCacheGlobal();
     this.iotlbGlobal();
+    if (this.#hasPermissions) this.hostPermissionsGlobal();
   }
 
   /** The entries from `index` on; they are read anew for each interrupt, so nothing is dropped. */
@@ -159,6 +188,19 @@ export class Invalidator {
     const tell = this.#hooks.invalidate;
     if (tell === null) return;
     tell(this.#unit, { kind: "iotlb", granularity, domainId, hi, lo, order, leafOnly });
+  }
+
+  #tellHostPermissions(
+    granularity: Extract<Invalidation, { kind: "host-permission" }>["granularity"],
+    domainId: number,
+    hi: number,
+    lo: number,
+    order: number,
+    levels: number,
+  ): void {
+    const tell = this.#hooks.invalidate;
+    if (tell === null) return;
+    tell(this.#unit, { kind: "host-permission", granularity, domainId, hi, lo, order, levels });
   }
 
   #tellPasidCache(

@@ -12,8 +12,6 @@ const NOT_IMPLEMENTED: readonly (readonly [CapabilityName, string])[] = [
   ["ECMDS", "enhanced commands"],
   ["PMS", "performance monitoring"],
   ["MTS", "memory types and MTRR registers"],
-  ["HPTS", "host permission tables"],
-  ["HPT1GPS", "host permission tables"],
   ["VCS", "virtual commands"],
   ["RDTS", "the RDT configuration register"],
   ["TDXCS", "TDX Connect"],
@@ -21,7 +19,7 @@ const NOT_IMPLEMENTED: readonly (readonly [CapabilityName, string])[] = [
 
 /** Major versions whose behaviour the unit knows (VT-d 11.4.1). */
 const FIRST_MAJOR = 1;
-const LAST_MAJOR = 7;
+const LAST_MAJOR = 8;
 
 /** From this major version on, SAGAW is 0 without second-stage translation (VT-d 11.4.2). */
 const SAGAW_NEEDS_SSTS = 6;

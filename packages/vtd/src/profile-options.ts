@@ -12,7 +12,7 @@ export type AddressWidth = 39 | 48 | 57;
  * without the option in brackets. Options of scalable mode default to what a unit of today has.
  */
 export interface ProfileOptions {
-  /** VER: major version in bits 7:4, 1 to 7, minor in bits 3:0 (10h). */
+  /** VER: major version in bits 7:4, 1 to 8, minor in bits 3:0 (10h). */
   readonly version?: number;
   /** HAW, 32 to 52 (48). */
   readonly hostAddressWidth?: number;
@@ -105,6 +105,10 @@ export interface ProfileOptions {
   readonly walkSnoopControl?: boolean;
   /** PTRS: translated requests may have a PASID (false). */
   readonly translatedWithPasid?: boolean;
+  /** HPTS: host permission tables (false). */
+  readonly hostPermissionTables?: boolean;
+  /** HPT1GPS: 1 GiB pages in them (as `hostPermissionTables`). */
+  readonly hostPermission1GPages?: boolean;
   /** ADMS: abort-DMA mode (false). */
   readonly abortDma?: boolean;
   /** PRS (false). */
@@ -195,6 +199,7 @@ function scalableCapabilities(options: ProfileOptions): Partial<Capabilities> {
   const secondStage = options.secondStage ?? scalable;
   const pasidBits = whole("pasidBits", options.pasidBits ?? (scalable ? 20 : 0), 0, 20);
   const pageRequests = options.pageRequests ?? false;
+  const permissions = options.hostPermissionTables ?? false;
   return {
     SMTS: flag(scalable, false),
     FSTS: flag(firstStage, false),
@@ -212,6 +217,8 @@ function scalableCapabilities(options: ProfileOptions): Partial<Capabilities> {
     RPRIVS: flag(options.ridPrivilege, false),
     SMPWCS: flag(options.walkSnoopControl, scalable),
     PTRS: flag(options.translatedWithPasid, false),
+    HPTS: flag(permissions, false),
+    HPT1GPS: flag(options.hostPermission1GPages, permissions),
     ADMS: flag(options.abortDma, false),
     PRS: flag(pageRequests, false),
     PDS: flag(options.pageRequestDrain, pageRequests),

@@ -139,6 +139,31 @@ const SCALABLE: Case[] = [
   ],
 ];
 
+const permissions = { kind: "host-permission", hi: 0, lo: 0, order: 52, levels: 4 } as const;
+
+/** With host permission tables and host addresses of 46 bits. */
+const HOST_PERMISSION: Case[] = [
+  ["global", 0x7_001an, 0x9000n, { ...permissions, granularity: "global", domainId: 0 }],
+  [
+    "domain 5, entries of level 1",
+    0x5_002an,
+    0x9000n,
+    { ...permissions, granularity: "domain", domainId: 5, levels: 1 },
+  ],
+  [
+    "2 MiB in domain 5, up to level 2",
+    0x5_003an,
+    0x3f_f049n,
+    { ...permissions, ...{ granularity: "page", domainId: 5, lo: 0x20_0000, order: 9, levels: 2 } },
+  ],
+  [
+    "page, domain-id and address bits beyond the widths",
+    0x8005_003an,
+    0xffff_c000_0000_10c0n,
+    { ...permissions, ...{ granularity: "page", domainId: 5, lo: 0x1000, order: 0 } },
+  ],
+];
+
 const scalable = (options: ProfileOptions = {}): Bench => {
   const bench = new Bench({ scalableMode: true, abortDma: true, ...options });
   bench.setRoot(0x400n);
@@ -146,6 +171,8 @@ const scalable = (options: ProfileOptions = {}): Bench => {
   bench.invalidations.length = 0;
   return bench;
 };
+
+const HPT: ProfileOptions = { deviceTlb: true, hostPermissionTables: true };
 
 describe("in 128 bits (VT-d 6.5.2)", () => {
   it.each(LEGACY)("%s", (_name, low, high, what) => {
@@ -211,6 +238,35 @@ describe("in 256 bits, in scalable mode (VT-d 6.5.2)", () => {
     const bench = scalable();
     bench.submitWide([low, 0n]);
     expect(bench.queueError()).toBe(3);
+  });
+
+  it.each(HOST_PERMISSION)("host permission cache: %s", (_name, low, high, what) => {
+    const bench = scalable({ ...HPT, hostAddressWidth: 46, domainIdBits: 14 });
+    bench.submitWide([low, high]);
+    expect(bench.queueError()).toBe(0);
+    expect(bench.invalidations).toEqual([what]);
+  });
+
+  it.each([
+    ["granularity 0", 0xan, 0n],
+    ["bit 6", 0x5an, 0n],
+    ["bit 12", 0x101an, 0n],
+    ["bit 32", 0x1_0000_001an, 0n],
+    ["bit 8 of the high half", 0x1an, 0x100n],
+  ])("4: host permission cache: %s", (_name, low, high) => {
+    const bench = scalable(HPT);
+    bench.submitWide([low, high]);
+    expect(bench.queueError()).toBe(4);
+  });
+
+  it("SRTP drops host permissions, too (VT-d 6.5.3.2)", () => {
+    const bench = scalable(HPT);
+    bench.setRoot(0x400n);
+    expect(bench.invalidations.at(-1)).toEqual({
+      ...permissions,
+      granularity: "global",
+      domainId: 0,
+    });
   });
 
   it("accepts PFSID with DIT", () => {

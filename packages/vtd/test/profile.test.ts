@@ -118,7 +118,7 @@ describe("createProfile", () => {
     ],
     ["a crooked offset", { faultRecordOffset: 0x228 }, /faultRecordOffset is 552.*multiple of 16/],
     ["major version 0", { version: 0x05 }, /VER is 0x5/],
-    ["major version 8", { version: 0x80 }, /VER is 0x80/],
+    ["major version 9", { version: 0x90 }, /VER is 0x90/],
     ["widths without second stage from version 6 on", { version: 0x60 }, /SAGAW is 6/],
   ])("refuses %s", (_name, options, reason) => {
     expect(refusal(() => createProfile(options))).toMatch(reason);
@@ -151,7 +151,6 @@ describe("profileFromRegisters", () => {
     ["ECMDS", { ECMDS: 1 }],
     ["PMS", { ECMDS: 1, PMS: 1 }],
     ["MTS", { MTS: 1 }],
-    ["HPTS", { HPTS: 1, DT: 1 }],
     ["VCS", { VCS: 1 }],
     ["RDTS", { RDTS: 1 }],
     ["TDXCS", { TDXCS: 1 }],

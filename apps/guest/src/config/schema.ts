@@ -40,7 +40,7 @@ const OPTIONS: {
     Exclude<ProfileOptions[K], undefined>
   >;
 } = {
-  version: whole(0x10, 0x7f),
+  version: whole(0x10, 0x8f),
   maxGuestAddressWidth: whole(32, 57),
   addressWidths: v.array(v.picklist([39, 48, 57], "is no width; give 39, 48 or 57")),
   pageSizes: v.array(oneOf(["4K", "2M", "1G"])),
@@ -84,6 +84,8 @@ const OPTIONS: {
   ridPrivilege: flag,
   walkSnoopControl: flag,
   translatedWithPasid: flag,
+  hostPermissionTables: flag,
+  hostPermission1GPages: flag,
   abortDma: flag,
   pageRequests: flag,
   pageRequestDrain: flag,
