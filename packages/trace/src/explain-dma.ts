@@ -1,8 +1,9 @@
+import { Access } from "@viommu/plugin";
 import { bits, decode, FaultReason, fromQwords, GSTS, Offset, RTADDR } from "@viommu/vtd-spec";
 import { TranslationTableMode } from "@viommu/vtd-spec";
 import { askDma } from "./answers.ts";
 import { walkLegacy } from "./explain-legacy.ts";
-import { hasPasid, isInterruptRange } from "./explain-requests.ts";
+import { hasPasid, isInterruptRange, isTranslated } from "./explain-requests.ts";
 import { walkScalable } from "./explain-scalable.ts";
 import type { ExplainedTables } from "./explain-tables.ts";
 import { faulted, verdictOf } from "./explanation.ts";
@@ -40,8 +41,8 @@ function walkDma(event: DmaEvent, context: ReplayContext, tables: ExplainedTable
     tables.note("translation is off");
     return { address: event.iova, pageShift: 0, because: "translation is off" };
   }
-  if (!hasPasid(event) && isInterruptRange(event.iova)) {
-    return faulted(FaultReason.IR_MALFORMED, "a request to FEEx_xxxxh that is no interrupt");
+  if (!hasPasid(event) && !isTranslated(event) && isInterruptRange(event.iova)) {
+    return toInterruptRange(event);
   }
   const words = fromQwords([readRegister(context.unit, Offset.RTADDR, 8)]);
   tables.show(RTADDR, "RTADDR", words, hex(Offset.RTADDR));
@@ -59,4 +60,12 @@ function walkDma(event: DmaEvent, context: ReplayContext, tables: ExplainedTable
     default:
       return invalid;
   }
+}
+
+/** A request to FEEx_xxxxh that is no interrupt: of these, zero-length reads complete (VT-d 3.15). */
+function toInterruptRange({ iova, access }: DmaEvent): Outcome {
+  if ((access & Access.ATOMIC) !== Access.NONE) {
+    return faulted(FaultReason.IR_MALFORMED, "a request to FEEx_xxxxh that is no interrupt");
+  }
+  return { address: iova, pageShift: 12, because: "a zero-length read of FEEx_xxxxh completes" };
 }

@@ -3,7 +3,9 @@ import { FaultReason, PasidTranslationType } from "@viommu/vtd-spec";
 import type { FieldName, PASID_ENTRY } from "@viommu/vtd-spec";
 import { walkFirstStage } from "./explain-first-stage.ts";
 import type { FirstStage } from "./explain-first-stage.ts";
+import { walkHostPermissions } from "./explain-host-permission.ts";
 import { isWidthOffered, untranslated } from "./explain-requests.ts";
+import type { WalkedRequest } from "./explain-requests.ts";
 import { SCALABLE_REASONS, walkSecondStage } from "./explain-second-stage.ts";
 import type { SecondStage } from "./explain-second-stage.ts";
 import type { ExplainedTables } from "./explain-tables.ts";
@@ -64,6 +66,20 @@ export function translateWithPasidEntry(
   };
   if (type === FIRST_STAGE) return walkFirstStage(tables, first, address, access);
   return walkNested(tables, first, second, request);
+}
+
+/**
+ * Asks the host permission table of a valid PASID table entry about a translated request. Execute and
+ * supervisor requests are as good as others here (table 30 in VT-d 7.1.3: SPT.5, SPT.6 don't apply).
+ */
+export function permitWithPasidEntry(
+  tables: ExplainedTables,
+  fields: Fields,
+  { iova, access }: WalkedRequest,
+): Outcome {
+  const invalid = whyInvalid(tables, fields, Number(fields.PGTT));
+  if (invalid !== undefined) return faulted(FaultReason.PASID_ENTRY_INVALID, invalid);
+  return walkHostPermissions(tables, fields, iova, access);
 }
 
 /**

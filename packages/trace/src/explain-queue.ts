@@ -1,4 +1,5 @@
 import {
+  DescriptorType,
   FSTS,
   INVALIDATION_DESCRIPTORS,
   InvalidationQueueError,
@@ -6,8 +7,9 @@ import {
   Offset,
 } from "@viommu/vtd-spec";
 import { bits } from "@viommu/vtd-spec";
-import type { Layout } from "@viommu/vtd-spec";
-import type { ExplainedTables } from "./explain-tables.ts";
+import type { DescriptorLayout, Layout } from "@viommu/vtd-spec";
+import { hptInvalidationText } from "./explain-host-permission.ts";
+import type { ExplainedTables, ReadEntry } from "./explain-tables.ts";
 import { readRegister } from "./replay-unit.ts";
 import type { ReplayUnit } from "./replay-unit.ts";
 import { hex } from "./text.ts";
@@ -54,7 +56,28 @@ function showDescriptor(tables: ExplainedTables, queue: QueueState, offset: numb
   const layout: Layout = found ?? unknownDescriptor(queue.descriptor * 8);
   const entry = tables.read(layout, `${layout.name} at queue offset ${hex(offset)}`, address);
   if (found === undefined) tables.note(`type ${hex(type)} is not defined`);
-  else if (entry?.reserved) tables.note("a reserved bit is set");
+  else if (entry !== undefined) noteDescriptor(tables, queue, found, entry);
+}
+
+/** Says why a descriptor is invalid, and what one of host permissions is about (VT-d 11.4.9.9). */
+function noteDescriptor(
+  tables: ExplainedTables,
+  queue: QueueState,
+  { type, bits: width, requires, granularities }: DescriptorLayout,
+  { fields, reserved }: ReadEntry<Layout>,
+): void {
+  const { G = 0n } = fields;
+  if (requires !== undefined && tables.capabilities[requires] === 0) {
+    tables.note(`the type is not offered: ${requires} is 0`);
+  } else if (width > 8 * queue.descriptor) {
+    tables.note(`${width} bits, in a queue of ${8 * queue.descriptor}-bit descriptors`);
+  } else if (reserved) {
+    tables.note("a reserved bit is set");
+  } else if (granularities?.includes(Number(G)) === false) {
+    tables.note(`granularity ${G} is reserved`);
+  } else if (type === DescriptorType.HPT_CACHE) {
+    tables.note(hptInvalidationText(tables, fields));
+  }
 }
 
 function unknownDescriptor(width: number): Layout {

@@ -1,4 +1,4 @@
-import { NO_PASID } from "@viommu/plugin";
+import { Access, NO_PASID } from "@viommu/plugin";
 import type { ExplainedTables } from "./explain-tables.ts";
 import { faulted } from "./explanation.ts";
 import type { Outcome } from "./explanation.ts";
@@ -15,6 +15,12 @@ export function isTranslated(request: WalkedRequest): boolean {
 
 export function hasPasid(request: WalkedRequest): boolean {
   return request.pasid !== NO_PASID;
+}
+
+/** Rights that an access needs: a zero-length read is a read unless CAP.ZLR is 1 (VT-d 3.14). */
+export function rightsNeeded(tables: ExplainedTables, access: number): number {
+  const asked = access & Access.ATOMIC;
+  return asked === Access.NONE && tables.capabilities.ZLR === 0 ? Access.READ : asked;
 }
 
 /** FEEx_xxxxh (VT-d 3.15). */

@@ -1,11 +1,6 @@
-import {
-  FaultReason,
-  PASID_DIR_ENTRY,
-  PASID_ENTRY,
-  SM_CONTEXT_ENTRY,
-  SM_ROOT_ENTRY,
-} from "@viommu/vtd-spec";
-import { translateWithPasidEntry } from "./explain-pasid-entry.ts";
+import { FaultReason, SM_CONTEXT_ENTRY, SM_ROOT_ENTRY } from "@viommu/vtd-spec";
+import { permitWithPasidEntry, translateWithPasidEntry } from "./explain-pasid-entry.ts";
+import { readPasidEntry } from "./explain-pasid-table.ts";
 import { hasPasid, isTranslated, outsideInterruptRange, untranslated } from "./explain-requests.ts";
 import type { WalkedRequest } from "./explain-requests.ts";
 import type { ExplainedTables, ReadEntry } from "./explain-tables.ts";
@@ -35,15 +30,19 @@ export function walkScalable(
   const context = tables.read(SM_CONTEXT_ENTRY, `context entry of ${deviceName(request.sid)}`, at);
   const refused = checkContext(context, request);
   if (refused !== undefined || context === undefined) return refused!;
-  if (isTranslated(request)) {
+  const { HPTE, PASIDDIRPTR, RID_PASID, RID_PRIV } = context.fields;
+  if (isTranslated(request) && HPTE === 0n) {
+    if (tables.capabilities.HPTS !== 0)
+      tables.note("HPTE is 0: no host permission table has a say");
     const why = "the request was translated already";
     const outcome = untranslated(tables, request.iova, FaultReason.SM_HOST_WIDTH, why);
     return outsideInterruptRange(outcome, FaultReason.SM_OUTPUT_IN_INTERRUPT_RANGE);
   }
-  const pasid = hasPasid(request) ? request.pasid : Number(context.fields.RID_PASID);
-  const supervisor = !hasPasid(request) && context.fields.RID_PRIV === 1n;
-  const entry = readPasidEntry(tables, context.fields.PASIDDIRPTR, pasid);
+  const pasid = hasPasid(request) ? request.pasid : Number(RID_PASID);
+  const supervisor = !hasPasid(request) && RID_PRIV === 1n;
+  const entry = readPasidEntry(tables, PASIDDIRPTR, pasid);
   if (!("fields" in entry)) return entry;
+  if (isTranslated(request)) return permitWithPasidEntry(tables, entry.fields, request);
   const outcome = translateWithPasidEntry(tables, entry.fields, {
     address: request.iova,
     access: request.access,
@@ -124,44 +123,4 @@ function checkContext(
   ];
   const found = checks.find(([applies]) => applies);
   return found && faulted(found[1], found[2]);
-}
-
-/**
- * AW. VT-d 9.6 reserves it without second stage (SSTS = 0), but guests set it there for first-stage
- * tables as well, and work on every unit known.
- */
-const ADDRESS_WIDTH = 7n << 2n;
-
-/** The PASID table entry, or how the walk ends before it. */
-function readPasidEntry(
-  tables: ExplainedTables,
-  directory: bigint,
-  pasid: number,
-): ReadEntry<typeof PASID_ENTRY> | Outcome {
-  tables.note(`PASID directory at ${hex(directory)}; PASID ${hex(pasid)}`);
-  const dirAt = directory + 8n * BigInt(pasid >> 6);
-  const dir = tables.read(PASID_DIR_ENTRY, `PASID directory entry ${pasid >> 6}`, dirAt);
-  if (dir === undefined) {
-    return faulted(FaultReason.PASID_DIR_ACCESS, "the PASID directory entry can't be read");
-  }
-  if (dir.fields.P === 0n) {
-    return faulted(FaultReason.PASID_DIR_NOT_PRESENT, "the PASID directory entry is not present");
-  }
-  if (dir.reserved) {
-    return faulted(FaultReason.PASID_DIR_RESERVED, "a reserved bit is set in the directory entry");
-  }
-  tables.note(`PASID table at ${hex(dir.fields.SMPTBLPTR)}`);
-  const at = dir.fields.SMPTBLPTR + 64n * BigInt(pasid & 63);
-  const name = `PASID table entry ${hex(pasid)}`;
-  const entry = tables.read(PASID_ENTRY, name, at, { except: ADDRESS_WIDTH });
-  if (entry === undefined) {
-    return faulted(FaultReason.PASID_ENTRY_ACCESS, "the PASID table entry can't be read");
-  }
-  if (entry.fields.P === 0n) {
-    return faulted(FaultReason.PASID_ENTRY_NOT_PRESENT, "the PASID table entry is not present");
-  }
-  if (entry.reserved) {
-    return faulted(FaultReason.PASID_ENTRY_RESERVED, "a reserved bit is set in the PASID entry");
-  }
-  return entry;
 }

@@ -7,10 +7,11 @@ import {
   SS_TABLE,
   SS_UPPER,
 } from "@viommu/vtd-spec";
+import { rightsNeeded } from "./explain-requests.ts";
 import type { ExplainedTables } from "./explain-tables.ts";
 import { faulted } from "./explanation.ts";
 import type { Outcome } from "./explanation.ts";
-import { accessName, hex } from "./text.ts";
+import { accessName, hex, rightsName } from "./text.ts";
 
 /** Fault reasons of a second-stage walk: those of legacy or of scalable mode (VT-d 7.1.3). */
 export interface SecondStageReasons {
@@ -70,7 +71,7 @@ export function walkSecondStage(
   access: number,
 ): Outcome {
   const { reasons } = stage;
-  const { MGAW, ZLR } = tables.capabilities;
+  const { MGAW } = tables.capabilities;
   const width = Math.min(MGAW + 1, 30 + 9 * stage.addressWidth);
   if (address >> BigInt(width) !== 0n) {
     return faulted(reasons.beyondWidth, `${hex(address)} needs more than ${width} bits`);
@@ -79,8 +80,7 @@ export function walkSecondStage(
   const [canRead, canWrite]: [bigint, bigint] = stage.ioPermissions ? [61n, 62n] : [0n, 1n];
   const reservedToo = stage.ioPermissions ? 0n : IW;
   const asked = access & Access.ATOMIC;
-  // A zero-length read is a read unless CAP.ZLR lets it into write-only pages.
-  const needed = asked === Access.NONE && ZLR === 0 ? Access.READ : asked;
+  const needed = rightsNeeded(tables, access);
   let granted: number = Access.ATOMIC;
   let table = stage.root;
   for (let level = levels; ; level -= 1) {
@@ -96,7 +96,7 @@ export function walkSecondStage(
     const raw = tables.word(at)!;
     const bit = (position: bigint): number => Number((raw >> position) & 1n);
     granted &= bit(canRead) | (bit(canWrite) << 1);
-    tables.note(`leaves the right to ${rightsText(granted)}`);
+    tables.note(`leaves the right to ${rightsName(granted)}`);
     const missing = needed & ~granted;
     if (granted === 0 && reasons.noPermission !== undefined) {
       return faulted(reasons.noPermission, `level ${level} leaves no permission`);
@@ -130,8 +130,4 @@ export function walkSecondStage(
 function layoutOf(level: number, leaf: boolean): typeof SS_PAGE_4K {
   const layouts = leaf ? [SS_PAGE_4K, SS_PAGE_2M, SS_PAGE_1G] : [SS_TABLE, SS_TABLE, SS_TABLE];
   return (layouts[level - 1] ?? SS_UPPER) as typeof SS_PAGE_4K;
-}
-
-function rightsText(granted: number): string {
-  return ["nothing", "read", "write", "read and write"][granted]!;
 }

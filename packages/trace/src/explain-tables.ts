@@ -11,6 +11,16 @@ export interface ReadEntry<L extends Layout> {
   readonly reserved: boolean;
 }
 
+/** Ways in which an entry differs from its layout, and what of it is shown. */
+export interface ReadOptions {
+  /** Further bits that are reserved. */
+  readonly also?: bigint;
+  /** Bits that are not reserved here. */
+  readonly except?: bigint;
+  /** Fields with a meaning that are of interest; absent: all. */
+  readonly show?: (name: string) => boolean;
+}
+
 /** Reads table entries for an explanation and keeps what it saw, in order. */
 export class ExplainedTables {
   readonly steps: ExplainedStep[] = [];
@@ -32,15 +42,12 @@ export class ExplainedTables {
       : undefined;
   }
 
-  /**
-   * Reads an entry; undefined where it is no memory. `also` marks further bits as reserved, `except`
-   * takes bits out.
-   */
+  /** Reads an entry; undefined where it is no memory. */
   read<const L extends Layout>(
     layout: L,
     name: string,
     address: bigint,
-    { also = 0n, except = 0n }: { also?: bigint; except?: bigint } = {},
+    { also = 0n, except = 0n, show }: ReadOptions = {},
   ): ReadEntry<L> | undefined {
     const length = layout.bits / 8;
     const step = { name, chapter: layout.chapter, address: hex(address) };
@@ -53,9 +60,9 @@ export class ExplainedTables {
       Number(littleEndian(bytes.subarray(4 * i, 4 * i + 4))),
     );
     const note = this.#memory.knows(address, length) ? "" : "not in the trace, taken as 0";
-    this.steps.push({ ...step, ...describe(layout, words), note });
     const mask = reservedMask(layout, this.capabilities, this.hostAddressWidth);
     const reservedBits = (littleEndian(new Uint8Array(mask.buffer)) | also) & ~except;
+    this.steps.push({ ...step, ...describe(layout, words, reservedBits, show), note });
     const reserved = (littleEndian(bytes) & reservedBits) !== 0n;
     return { fields: decode(layout, words), reserved };
   }
@@ -67,7 +74,7 @@ export class ExplainedTables {
       name,
       chapter: layout.chapter,
       ...where,
-      ...describe(layout, words),
+      ...describe(layout, words, 0n),
       note: "",
     });
   }
@@ -80,9 +87,12 @@ export class ExplainedTables {
   }
 }
 
+/** Fields without a meaning here are shown only where they are not 0. */
 function describe(
   layout: Layout,
   words: Int32Array,
+  reservedBits: bigint,
+  show: (name: string) => boolean = () => true,
 ): { words: string[]; fields: ExplainedField[] } {
   const values: Record<string, bigint> = decode<Layout>(layout, words);
   const raw: string[] = [];
@@ -90,17 +100,20 @@ function describe(
     const high = i + 1 < words.length ? BigInt(words[i + 1]! >>> 0) << 32n : 0n;
     raw.push(hex(high | BigInt(words[i]! >>> 0), Math.min(16, 8 * (words.length - i))));
   }
-  const fields = layout.fields
-    .filter(({ name, kind }) => kind === undefined || values[name] !== 0n)
-    .map((field) => ({
-      name: field.name,
-      value: hex(values[field.name]!),
-      doc: documentation(field, values[field.name]!),
-    }));
+  const fields: ExplainedField[] = [];
+  for (const field of layout.fields) {
+    const { name, high, low } = field;
+    const value = values[name]!;
+    const bits = (1n << BigInt(high - low + 1)) - 1n;
+    const reserved = ((reservedBits >> BigInt(low)) & bits) === bits;
+    const kind = reserved ? "reserved" : field.kind;
+    if (kind === undefined ? !show(name) : value === 0n) continue;
+    fields.push({ name, value: hex(value), doc: documentation(kind, value, field.doc) });
+  }
   return { words: raw, fields };
 }
 
-function documentation({ kind, doc = "" }: Field, value: bigint): string {
+function documentation(kind: Field["kind"], value: bigint, doc = ""): string {
   if (kind === "reserved") return "reserved, has to be 0";
   return kind === "ignored" ? `ignored${doc && `: ${doc}`}` : meaningOf(doc, value);
 }

@@ -26,6 +26,11 @@ export function accessName(access: number): string {
   return rights === Access.WRITE ? "write" : "read";
 }
 
+/** "read", "write", "read and write" or "nothing": bits of `Access` as rights. */
+export function rightsName(rights: number): string {
+  return ["nothing", "read", "write", "read and write"][rights & Access.ATOMIC]!;
+}
+
 /** Letters of a trace file: "r", "w", "rw" or "none". */
 export function accessLetters(access: number): string {
   return ["none", "r", "w", "rw"][access & Access.ATOMIC]!;

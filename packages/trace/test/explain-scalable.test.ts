@@ -15,6 +15,7 @@ import {
   SS_TABLE,
   SS_UPPER,
 } from "@viommu/vtd-spec";
+import type { Capabilities } from "@viommu/vtd-spec";
 import { describe, expect, it } from "vitest";
 import { walkScalable } from "../src/explain-scalable.ts";
 import { ExplainedTables } from "../src/explain-tables.ts";
@@ -80,13 +81,17 @@ interface Asked {
   index: 0 | 1;
 }
 
-function walk(content: Memory, asked: Partial<Asked> = {}): { end: string; names: string[] } {
+function walk(
+  content: Memory,
+  asked: Partial<Asked> = {},
+  capabilities: Capabilities = CAPABILITIES,
+): { end: string; names: string[] } {
   const memory = new TraceMemory();
   for (const [at, words] of Object.entries(content)) {
     const bytes = words.length === 0 ? null : new Uint8Array(words.buffer);
     memory.storeReads([{ address: BigInt(at), bytes }]);
   }
-  const explained = new ExplainedTables(memory, CAPABILITIES, 48);
+  const explained = new ExplainedTables(memory, capabilities, 48);
   const request: Asked = {
     sid: 0x10,
     pasid: NO_PASID,
@@ -195,6 +200,14 @@ describe("scalable-mode walk of an explanation", () => {
     ],
   ])("second stage: %s", (_, change, asked, end) => {
     expect(walk({ ...tables(2), ...change }, asked).end).toBe(end);
+  });
+
+  it("AW is reserved without second stage, but not where it plays no part (ADR 4)", () => {
+    const without = { ...CAPABILITIES, SSTS: 0, NEST: 0 };
+    const first = pasidEntry({ SSPTPTR: 0 });
+    expect(walk({ ...tables(1), ...first }, {}, without).end).toBe("70000234");
+    const second = pasidEntry({ PGTT: 2, SSPTPTR: 0 });
+    expect(walk({ ...tables(2), ...second }, {}, without).end).toBe("5ah");
   });
 
   it("pass-through: the address itself, within the host's width, outside of FEEx_xxxxh", () => {

@@ -1,14 +1,20 @@
+import { encode, HPT_INV_DSC, IOTLB_INV_DSC } from "@viommu/vtd-spec";
 import { describe, expect, it } from "vitest";
 import { explainEvent } from "../src/explain.ts";
 import { readTrace } from "../src/reader.ts";
+import { bytesText, hex } from "../src/text.ts";
 import { fixture } from "./fixture.ts";
-import { DMA, IRQ, plain, text } from "./lines.ts";
+import { CAP, ECAP } from "./host-permissions.ts";
+import { DMA, HEADER, IRQ, plain, text } from "./lines.ts";
 
 const explained = async (number: number): Promise<ReturnType<typeof explainEvent>> =>
   explainEvent(await fixture("linux612-legacy-strict"), number);
 
-const handMade = async (events: readonly object[]): Promise<ReturnType<typeof explainEvent>> =>
-  explainEvent(await readTrace(plain(text(events))), events.length);
+const handMade = async (
+  events: readonly object[],
+  unit: object = HEADER.unit,
+): Promise<ReturnType<typeof explainEvent>> =>
+  explainEvent(await readTrace(plain(text(events, { ...HEADER, unit }))), events.length);
 
 describe("explanation of DMA requests", () => {
   it("of a denied one: each entry with address, words and fields, the reason with its chapter", async () => {
@@ -84,6 +90,29 @@ describe("explanation of DMA requests", () => {
     expect(steps.at(-1)).toMatchObject({ words: [], note: "can't be read: no memory" });
     expect(fault).toMatchObject({ code: "0x08", name: "ROOT_ACCESS" });
   });
+
+  it("to FEEx_xxxxh, which are no interrupts (VT-d 3.15)", async () => {
+    const on = (table: string): object[] => [
+      { e: "mmio-write", offset: "0x20", size: 8, value: table },
+      { e: "mmio-write", offset: "0x18", size: 4, value: "0x40000000" },
+      { e: "mmio-write", offset: "0x18", size: 4, value: "0xc0000000" },
+    ];
+    const legacy = on("0x1000");
+    const request = { ...DMA, iova: "0xfee01000" };
+    expect(await handMade([...legacy, request])).toMatchObject({
+      fault: { code: "0x29" },
+      agrees: true,
+    });
+    expect(await handMade([...legacy, { ...request, access: "none" }])).toMatchObject({
+      verdict: "0xfee01000: a zero-length read of FEEx_xxxxh completes",
+      agrees: true,
+    });
+    // a translated one goes through the tables as all others do
+    expect(await handMade([...legacy, { ...request, index: 1 }])).toMatchObject({
+      fault: { code: "0x01" },
+      agrees: true,
+    });
+  });
 });
 
 describe("explanation of interrupt requests", () => {
@@ -158,6 +187,87 @@ describe("explanation of register accesses", () => {
       note: "type 0xf is not defined",
     });
     expect(verdict).toContain("IQEI = 3 (INVALID_TYPE)");
+  });
+
+  const WITH_HPT = { ...HEADER.unit, cap: hex(CAP), ecap: hex(ECAP) };
+
+  /** Hands over one 256-bit descriptor, in scalable mode; without `wide` in a queue of 128-bit ones. */
+  const descriptor = async (
+    words: Int32Array,
+    unit: object = WITH_HPT,
+    wide = true,
+  ): Promise<{ name: string; note: string; fields: unknown; verdict: string }> => {
+    const padded = new Int32Array(8);
+    padded.set(words);
+    const events = [
+      { e: "mmio-write", offset: "0x20", size: 8, value: "0x5400" },
+      { e: "mmio-write", offset: "0x18", size: 4, value: "0x40000000" },
+      { e: "mmio-write", offset: "0x90", size: 8, value: wide ? "0x1800" : "0x1000" },
+      { e: "mmio-write", offset: "0x18", size: 4, value: "0x4000000" },
+      {
+        e: "mmio-write",
+        offset: "0x88",
+        size: 4,
+        value: wide ? "0x20" : "0x10",
+        reads: [["0x1000", bytesText(new Uint8Array(padded.buffer))]],
+      },
+    ];
+    const { steps, verdict } = await handMade(events, unit);
+    const { name, note, fields } = steps.at(-1)!;
+    return { name, note, fields, verdict };
+  };
+  const permissions = (values: object): Int32Array => encode(HPT_INV_DSC, { TYPE: 0xa, ...values });
+
+  it("says what an HPT cache invalidate descriptor drops (VT-d 6.5.2.7)", async () => {
+    const pages = { G: 3, HPTDID: 9, ADDR: 0x12_3456_7000, AM: 9, IH: 1 };
+    const shown = await descriptor(permissions(pages));
+    expect(shown).toMatchObject({
+      name: "hpt_inv_dsc at queue offset 0x0",
+      note: "host permissions of domain 0x9, levels 2 and 1: 0x200000 bytes at 0x1234400000",
+      verdict: "1 descriptors are to be performed",
+    });
+    expect(shown.fields).toEqual(
+      expect.arrayContaining([
+        expect.objectContaining({ name: "ADDR", value: "0x1234567000" }),
+        expect.objectContaining({ name: "IH", value: "0x1" }),
+        expect.objectContaining({ name: "AM", value: "0x9" }),
+        expect.objectContaining({ name: "HPTDID", value: "0x9" }),
+        expect.objectContaining({ name: "G", value: "0x3" }),
+      ]),
+    );
+    const note = async (values: object): Promise<string> =>
+      (await descriptor(permissions(values))).note;
+    expect(await note({ ...pages, IH: 0, AM: 63 })).toContain("level 1: 0x80");
+    expect(await note({ ...pages, G: 2, IH: 2 })).toBe(
+      "host permissions of domain 0x9, levels 3 to 1",
+    );
+    expect(await note({ G: 2, IH: 3 })).toBe("host permissions of domain 0x0, all levels");
+    expect(await note({ G: 1 })).toBe("all host permissions, all levels");
+  });
+
+  it("says why a descriptor is invalid (VT-d 11.4.9.9)", async () => {
+    const global = permissions({ G: 1 });
+    expect(await descriptor(permissions({ G: 0 }))).toMatchObject({
+      note: "granularity 0 is reserved",
+      verdict: expect.stringContaining("the queue has stopped") as string,
+    });
+    expect(await descriptor(permissions({ G: 1, RSVD_8_6: 1 }))).toMatchObject({
+      note: "a reserved bit is set",
+      verdict: expect.stringContaining("the queue has stopped") as string,
+    });
+    expect(await descriptor(global, WITH_HPT, false)).toMatchObject({
+      note: "256 bits, in a queue of 128-bit descriptors",
+      verdict: expect.stringContaining("the queue has stopped") as string,
+    });
+    const without = { ...WITH_HPT, ecap: hex(ECAP & ~(1n << 55n) & ~(1n << 59n)) };
+    expect(await descriptor(global, without)).toMatchObject({
+      note: "the type is not offered: HPTS is 0",
+      verdict: expect.stringContaining("the queue has stopped") as string,
+    });
+    expect(await descriptor(encode(IOTLB_INV_DSC, { TYPE: 2, G: 1 }))).toMatchObject({
+      note: "",
+      verdict: "1 descriptors are to be performed",
+    });
   });
 
   it("shows one register, both halves of a pair, and the record of a fault", async () => {
