@@ -61,7 +61,7 @@ export function walkHostPermissions(
     const { AV = 0n, ADDR = 0n, [page]: granted = 0n } = entry.fields;
     if (granted !== 0n) {
       const size = hex(1n << BigInt(shift));
-      const permission = `${page} allows to ${rightsName(Number(granted))} a page of ${size} bytes`;
+      const permission = `${page} gives the right to ${rightsName(Number(granted))} a page of ${size} bytes`;
       tables.note(permission);
       const reason = denial(tables, access, Number(granted));
       if (reason !== undefined) {

@@ -65,7 +65,7 @@ describe("host permission tables in explanations (VT-d 4.2.4)", () => {
       address: hpt.ADDRESS,
       pageShift: 12,
       because:
-        "the request was translated already, and PP7 allows to read and write a page of 0x1000 bytes",
+        "the request was translated already, and PP7 gives the right to read and write a page of 0x1000 bytes",
     });
     expect(steps.map(({ name, chapter, address, note }) => [name, chapter, address, note])).toEqual(
       [
@@ -85,7 +85,7 @@ describe("host permission tables in explanations (VT-d 4.2.4)", () => {
           "host permission entry, level 1",
           "9.12.4",
           "0x220640",
-          "PP7 allows to read and write a page of 0x1000 bytes",
+          "PP7 gives the right to read and write a page of 0x1000 bytes",
         ],
       ],
     );
@@ -161,7 +161,7 @@ describe("host permission tables in explanations (VT-d 4.2.4)", () => {
     expect(because(hpt.level4({}), WRITE)).toBe("level 4 denies a write: AV is 0");
     expect(because(hpt.level1({}))).toBe("level 1 denies a read: PP7 is 0");
     expect(because(hpt.level2({ PP6: 1 }), ATOMIC)).toBe(
-      "level 2 denies a read and write: PP6 allows to read a page of 0x200000 bytes",
+      "level 2 denies a read and write: PP6 gives the right to read a page of 0x200000 bytes",
     );
     expect(because({ [hpt.AT.L1]: NOWHERE })).toBe(
       "the host permission entry, level 1 at 0x220640 is in no memory",
