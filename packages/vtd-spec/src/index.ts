@@ -26,7 +26,8 @@ export { ICS, IEADDR, IECTL, IEDATA, IEUADDR } from "./registers-queue.ts";
 export { InvalidationQueueError, IQA, IQERCD, IQH, IQT } from "./registers-queue.ts";
 export { PEADDR, PECTL, PEDATA, PEUADDR } from "./registers-page-request.ts";
 export { PQA, PQH, PQT, PRS } from "./registers-page-request.ts";
-export { MemoryType } from "./registers-mtrr.ts";
+export { MemoryType, MTRRCAP, MTRRDEF } from "./registers-mtrr.ts";
+export { MTRR_FIX, MTRR_PHYSBASE, MTRR_PHYSMASK } from "./registers-mtrr.ts";
 export { CommandStatus, ECCAP3, ECEO, ECMD, ECRSP, EnhancedCommand } from "./registers-command.ts";
 export { VCCAP, VCMD, VCMD_EO, VCRSP, VirtualCommand } from "./registers-command.ts";
 

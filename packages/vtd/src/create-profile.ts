@@ -1,4 +1,5 @@
 import { decodeCapabilities, encodeCapabilities, maxGuestAddressWidth } from "@viommu/vtd-spec";
+import { encodeMtrrCap, usualMtrrCapability } from "./mtrr-capability.ts";
 import { checkProfile } from "./profile-check.ts";
 import { capabilitiesOf } from "./profile-options.ts";
 import type { Profile } from "./profile.ts";
@@ -9,6 +10,8 @@ export interface ProfileRegisters {
   readonly ver: number;
   readonly cap: bigint;
   readonly ecap: bigint;
+  /** MTRRCAP; with MTS 50Ah unless given: ten variable ranges, fixed ranges, write-combining. */
+  readonly mtrrCap?: bigint;
   /** In bits; MGAW + 1, at most 52, unless given. */
   readonly hostAddressWidth?: number;
 }
@@ -22,12 +25,13 @@ const WIDEST_HOST_ADDRESS = 52;
  * what this implementation has not, naming the rule, the value and the remedy.
  */
 export function createProfile(options: ProfileOptions = {}): Profile {
-  const { version, capabilities, hostAddressWidth } = capabilitiesOf(options);
+  const { version, capabilities, mtrrCap, hostAddressWidth } = capabilitiesOf(options);
   const { cap, ecap } = encodeCapabilities(capabilities);
   return checkProfile({
     version,
     cap,
     ecap,
+    mtrrCap,
     capabilities: decodeCapabilities(cap, ecap),
     hostAddressWidth,
   });
@@ -39,5 +43,6 @@ export function profileFromRegisters(registers: ProfileRegisters): Profile {
   const capabilities = decodeCapabilities(cap, ecap);
   const hostAddressWidth =
     registers.hostAddressWidth ?? Math.min(maxGuestAddressWidth(capabilities), WIDEST_HOST_ADDRESS);
-  return checkProfile({ version: ver, cap, ecap, capabilities, hostAddressWidth });
+  const mtrrCap = registers.mtrrCap ?? encodeMtrrCap(usualMtrrCapability(capabilities.MTS !== 0));
+  return checkProfile({ version: ver, cap, ecap, mtrrCap, capabilities, hostAddressWidth });
 }

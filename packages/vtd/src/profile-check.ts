@@ -1,8 +1,16 @@
-import { CAP, CAPABILITY_RULES, ECAP, maxGuestAddressWidth, REGISTERS } from "@viommu/vtd-spec";
-import type { CapabilityName, CapabilityRule, Layout } from "@viommu/vtd-spec";
+import {
+  CAP,
+  CAPABILITY_RULES,
+  ECAP,
+  maxGuestAddressWidth,
+  MTRRCAP,
+  REGISTERS,
+} from "@viommu/vtd-spec";
+import type { CapabilityName, CapabilityRule, Layout, RegisterLayout } from "@viommu/vtd-spec";
+import { decodeMtrrCap, MOST_VARIABLE_MTRRS } from "./mtrr-capability.ts";
 import type { Profile } from "./profile.ts";
 import { refuseProfile } from "./profile-refusal.ts";
-import { placedRegisters } from "./register-map.ts";
+import { elementsOf, placedRegisters } from "./register-map.ts";
 
 /**
  * Capabilities whose behaviour this implementation has not: a unit that advertised them would break
@@ -11,7 +19,6 @@ import { placedRegisters } from "./register-map.ts";
 const NOT_IMPLEMENTED: readonly (readonly [CapabilityName, string])[] = [
   ["ECMDS", "enhanced commands"],
   ["PMS", "performance monitoring"],
-  ["MTS", "memory types and MTRR registers"],
   ["VCS", "virtual commands"],
   ["RDTS", "the RDT configuration register"],
   ["TDXCS", "TDX Connect"],
@@ -39,6 +46,7 @@ export function checkProfile(profile: Profile): Profile {
   for (const rule of CAPABILITY_RULES) checkRule(profile, rule);
   checkVersion(profile);
   checkWidths(profile);
+  checkMtrrCap(profile);
   checkPlaces(profile);
   return profile;
 }
@@ -129,16 +137,36 @@ function checkWidths({ capabilities, hostAddressWidth }: Profile): void {
   }
 }
 
+function checkMtrrCap({ mtrrCap, capabilities }: Profile): void {
+  checkReservedBits(MTRRCAP, mtrrCap);
+  const value = `MTRRCAP is 0x${mtrrCap.toString(16)}`;
+  if (capabilities.MTS === 0 && mtrrCap !== 0n) {
+    refuseProfile(
+      `${value} and MTS is 0`,
+      `there are no MTRRs without MTS (VT-d ${MTRRCAP.chapter})`,
+      "set MTS or clear MTRRCAP",
+    );
+  }
+  const { VCNT } = decodeMtrrCap(mtrrCap);
+  if (VCNT > MOST_VARIABLE_MTRRS) {
+    refuseProfile(
+      value,
+      `a unit has room for ${MOST_VARIABLE_MTRRS} variable ranges, not ${VCNT} (VT-d 11.4.12.4)`,
+      "lower VCNT",
+    );
+  }
+}
+
 /**
  * IVA, IOTLB and the fault records may lie at unused offsets only (VT-d 11.4). The registers that
- * this implementation knows keep theirs, also in a unit that is without them.
+ * this implementation knows keep theirs, also in a unit that is without them; but units without MTS
+ * do have others in the place of the MTRRs.
  */
 function checkPlaces(profile: Profile): void {
   const movable = placedRegisters(profile).filter(({ register }) => register.base !== undefined);
-  const fixed = REGISTERS.filter(({ requires }) => !isMissing(requires)).map((register) => ({
-    register,
-    offset: register.offset,
-  }));
+  const fixed = REGISTERS.filter((register) => keepsItsPlace(register, profile)).flatMap(
+    (register) => elementsOf(register, 0, register.count ?? 1),
+  );
   const placed = [...fixed, ...movable].sort((a, b) => a.offset - b.offset);
   for (let i = 1; i < placed.length; i++) {
     const below = placed[i - 1]!;
@@ -152,6 +180,7 @@ function checkPlaces(profile: Profile): void {
   }
 }
 
-function isMissing(capability: CapabilityName | undefined): boolean {
-  return NOT_IMPLEMENTED.some(([missing]) => missing === capability);
+function keepsItsPlace({ requires }: RegisterLayout, { capabilities }: Profile): boolean {
+  if (requires === "MTS") return capabilities.MTS !== 0;
+  return !NOT_IMPLEMENTED.some(([missing]) => missing === requires);
 }

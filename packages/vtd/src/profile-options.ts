@@ -1,4 +1,5 @@
 import type { Capabilities } from "@viommu/vtd-spec";
+import { encodeMtrrCap, MOST_VARIABLE_MTRRS, usualMtrrCapability } from "./mtrr-capability.ts";
 import { refuseProfile } from "./profile-refusal.ts";
 
 /** Page sizes of second-stage tables. */
@@ -109,6 +110,14 @@ export interface ProfileOptions {
   readonly hostPermissionTables?: boolean;
   /** HPT1GPS: 1 GiB pages in them (as `hostPermissionTables`). */
   readonly hostPermission1GPages?: boolean;
+  /** MTS: memory types, and MTRRs that tell them of addresses (false). */
+  readonly memoryTypes?: boolean;
+  /** MTRRCAP.VCNT: variable ranges, 0 to 10 (10 with `memoryTypes`), as many as the processors'. */
+  readonly variableMtrrs?: number;
+  /** MTRRCAP.FIX: fixed ranges, as the processors have them (as `memoryTypes`). */
+  readonly fixedMtrrs?: boolean;
+  /** MTRRCAP.WC: write-combining, as the processors have it (as `memoryTypes`). */
+  readonly writeCombining?: boolean;
   /** ADMS: abort-DMA mode (false). */
   readonly abortDma?: boolean;
   /** PRS (false). */
@@ -121,16 +130,18 @@ export interface ProfileOptions {
 
 const WIDTH_BITS: Readonly<Record<number, number>> = { 39: 2, 48: 4, 57: 8 };
 
-/** The capabilities that the options ask for; dependencies between them are not checked here. */
+/** The registers that the options ask for; dependencies between them are not checked here. */
 export function capabilitiesOf(options: ProfileOptions): {
   version: number;
   hostAddressWidth: number;
+  mtrrCap: bigint;
   capabilities: Partial<Capabilities>;
 } {
   const hostAddressWidth = options.hostAddressWidth ?? 48;
   return {
     version: options.version ?? 0x10,
     hostAddressWidth,
+    mtrrCap: mtrrCapOf(options),
     capabilities: {
       ...addressCapabilities(options, hostAddressWidth),
       ...placement(options),
@@ -219,11 +230,21 @@ function scalableCapabilities(options: ProfileOptions): Partial<Capabilities> {
     PTRS: flag(options.translatedWithPasid, false),
     HPTS: flag(permissions, false),
     HPT1GPS: flag(options.hostPermission1GPages, permissions),
+    MTS: flag(options.memoryTypes, false),
     ADMS: flag(options.abortDma, false),
     PRS: flag(pageRequests, false),
     PDS: flag(options.pageRequestDrain, pageRequests),
     SMS: flag(options.stopMarkers, pageRequests),
   };
+}
+
+function mtrrCapOf(options: ProfileOptions): bigint {
+  const { VCNT, FIX, WC } = usualMtrrCapability(options.memoryTypes ?? false);
+  return encodeMtrrCap({
+    VCNT: whole("variableMtrrs", options.variableMtrrs ?? VCNT, 0, MOST_VARIABLE_MTRRS),
+    FIX: flag(options.fixedMtrrs, FIX !== 0),
+    WC: flag(options.writeCombining, WC !== 0),
+  });
 }
 
 function flag(value: boolean | undefined, otherwise: boolean): number {

@@ -6,6 +6,8 @@ export interface Profile {
   readonly version: number;
   readonly cap: bigint;
   readonly ecap: bigint;
+  /** MTRRCAP; 0 without MTS. It is to equal IA32_MTRRCAP of the guest's processors. */
+  readonly mtrrCap: bigint;
   /** The fields of CAP and ECAP. */
   readonly capabilities: Capabilities;
   /** HAW in bits, 32 to 52; the DMAR table reports it to the guest. */

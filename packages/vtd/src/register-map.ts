@@ -1,5 +1,6 @@
 import { accessMask, MOVABLE_REGISTERS, Offset, REGISTERS, reservedMask } from "@viommu/vtd-spec";
 import type { RegisterLayout } from "@viommu/vtd-spec";
+import { decodeMtrrCap } from "./mtrr-capability.ts";
 import type { Profile } from "./profile.ts";
 
 /** What software may do with each word of the register block; all arrays are indexed by word. */
@@ -56,12 +57,34 @@ export function placedRegisters(profile: Profile): PlacedRegister[] {
   return [...REGISTERS, ...MOVABLE_REGISTERS].flatMap((register) => {
     const base = register.base === undefined ? 0 : bases[register.base];
     if (base === undefined || !isPresent(register, profile)) return [];
-    const count = register.base === "FRO" ? faultRecordCount(profile) : (register.count ?? 1);
-    return Array.from({ length: count }, (_, i) => ({
-      register,
-      offset: base + register.offset + i * (register.stride ?? 0),
-    }));
+    return elementsOf(register, base, countOf(register, profile));
   });
+}
+
+/** A register and the others of its array. */
+export function elementsOf(
+  register: RegisterLayout,
+  base: number,
+  count: number,
+): PlacedRegister[] {
+  return Array.from({ length: count }, (_, i) => ({
+    register,
+    offset: base + register.offset + i * (register.stride ?? 0),
+  }));
+}
+
+/** How many registers of an array a unit has. */
+function countOf(register: RegisterLayout, profile: Profile): number {
+  const most = register.count ?? 1;
+  switch (register.name) {
+    case "MTRR_FIX":
+      return decodeMtrrCap(profile.mtrrCap).FIX === 0 ? 0 : most;
+    case "MTRR_PHYSBASE":
+    case "MTRR_PHYSMASK":
+      return decodeMtrrCap(profile.mtrrCap).VCNT;
+    default:
+      return register.base === "FRO" ? faultRecordCount(profile) : most;
+  }
 }
 
 function isPresent(register: RegisterLayout, profile: Profile): boolean {
@@ -96,6 +119,8 @@ export function createRegisterMap(profile: Profile): RegisterMap {
   map.reset[Offset.VER / 4] = profile.version;
   setQword(map.reset, Offset.CAP, profile.cap);
   setQword(map.reset, Offset.ECAP, profile.ecap);
+  // without MTS other registers may lie there
+  if (profile.capabilities.MTS !== 0) setQword(map.reset, Offset.MTRRCAP, profile.mtrrCap);
   return map;
 }
 

@@ -20,6 +20,7 @@ import { GlobalCommand } from "./global-command.ts";
 import { InvalidationQueue } from "./invalidation-queue.ts";
 import { InvalidationRegisters } from "./invalidation-registers.ts";
 import { Invalidator } from "./invalidator.ts";
+import { MemoryTypeRanges } from "./memory-type-ranges.ts";
 import { PageRequestQueue } from "./page-request-queue.ts";
 import { PageRequestTables } from "./page-request-tables.ts";
 import type { Profile } from "./profile.ts";
@@ -31,6 +32,9 @@ import { TablePointers } from "./table-pointers.ts";
 import { checkSettings } from "./unit-options.ts";
 import type { UnitOptions } from "./unit-options.ts";
 import { WaitDescriptor } from "./wait-descriptor.ts";
+
+/** In place of a memory type. */
+const NO_MEMORY_TYPE = -1;
 
 /** Makes a remapping unit. Throws ERR_VIOMMU_UNIT on settings that make none. */
 export function createUnit(options: UnitOptions): VtdUnit {
@@ -65,6 +69,7 @@ export class VtdUnit implements MmioRegion, PendingWork, Snapshottable {
   readonly #registers: InvalidationRegisters;
   readonly #protectedMemory: ProtectedMemoryRegisters;
   readonly #pageRequests: PageRequestQueue;
+  readonly #memoryTypes: MemoryTypeRanges;
 
   /** Called by {@link createUnit}. */
   constructor(options: UnitOptions) {
@@ -82,6 +87,7 @@ export class VtdUnit implements MmioRegion, PendingWork, Snapshottable {
     const file = new RegisterFile(createRegisterMap(profile));
     this.#file = file;
     this.size = file.size;
+    this.#memoryTypes = new MemoryTypeRanges(file, profile);
     const status = new FaultStatus(file, new EventInterrupt(file, Offset.FECTL, sink));
     const faultLog = new FaultLog({
       file,
@@ -208,6 +214,22 @@ export class VtdUnit implements MmioRegion, PendingWork, Snapshottable {
   pageRequest(request: PageRequest): number {
     const enabled = this.profile.capabilities.PRS !== 0 && this.#command.translationEnabled;
     return this.#pageRequests.accept(request, enabled);
+  }
+
+  /**
+   * The effective memory type of the page that a request reaches (VT-d 3.11), for devices in the
+   * coherency domain of the processors: what the MTRRs say of its address, PAT and CD and EMTE of the
+   * PASID table entry, and EMT and IPAT of second-stage entries. In legacy mode, for pass-through and
+   * while translation is off it is WB (VT-d 3.11.4.1).
+   *
+   * Returns 0 UC, 1 WC, 4 WT, 5 WP, 6 WB, or -1 for a request that is blocked and for all of a unit
+   * without MTS. Has no effects but the answer in the request, which is that of `dma.probe`. In a
+   * large page with several types it is that of the request's address.
+   */
+  memoryType(request: DmaRequest): number {
+    if (this.profile.capabilities.MTS === 0 || this.dma.probe(request) !== 0) return NO_MEMORY_TYPE;
+    const mtrr = this.#memoryTypes.typeOf(request.outHi, request.outLo);
+    return this.dma.memoryType(request, mtrr);
   }
 
   /**

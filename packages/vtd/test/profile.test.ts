@@ -57,6 +57,7 @@ describe("createProfile", () => {
     ["first stage only", { scalableMode: true, secondStage: false }, { SSTS: 0, NEST: 0 }],
     ["posting", { postedInterrupts: true }, { PI: 1 }],
     ["protected memory", { protectedMemory: true }, { PLMR: 1, PHMR: 1 }],
+    ["memory types", { scalableMode: true, memoryTypes: true }, { MTS: 1 }],
     [
       "page requests",
       { scalableMode: true, deviceTlb: true, pageRequests: true },
@@ -116,6 +117,27 @@ describe("createProfile", () => {
       { iotlbRegisterOffset: 0xd0 },
       /PQA at 0xd0|IVA at 0xd0/,
     ],
+    ["memory types in legacy mode", { memoryTypes: true }, /MTS is 1 and SMTS is 0/],
+    [
+      "11 variable MTRRs",
+      { scalableMode: true, memoryTypes: true, variableMtrrs: 11 },
+      /variableMtrrs is 11.*0 to 10/,
+    ],
+    [
+      "MTRRs without memory types",
+      { scalableMode: true, variableMtrrs: 8 },
+      /MTRRCAP is 0x8 and MTS is 0.*set MTS or clear MTRRCAP/,
+    ],
+    [
+      "fault records over the last MTRR",
+      { scalableMode: true, memoryTypes: true, variableMtrrs: 4, faultRecordOffset: 0x210 },
+      /FRCD at 0x210|MTRR_PHYSBASE/,
+    ],
+    [
+      "IOTLB registers over a fixed MTRR",
+      { scalableMode: true, memoryTypes: true, iotlbRegisterOffset: 0x170 },
+      /IVA|MTRR_FIX/,
+    ],
     ["a crooked offset", { faultRecordOffset: 0x228 }, /faultRecordOffset is 552.*multiple of 16/],
     ["major version 0", { version: 0x05 }, /VER is 0x5/],
     ["major version 9", { version: 0x90 }, /VER is 0x90/],
@@ -140,6 +162,33 @@ describe("profileFromRegisters", () => {
     }
   });
 
+  it("takes MTRRCAP of a unit with memory types, or what units have today", () => {
+    const { cap, ecap, mtrrCap } = createProfile({ scalableMode: true, memoryTypes: true });
+    expect(mtrrCap).toBe(0x50an);
+    expect(profileFromRegisters({ ver: 0x10, cap, ecap }).mtrrCap).toBe(0x50an);
+    expect(profileFromRegisters({ ver: 0x10, cap, ecap, mtrrCap: 0x8n }).mtrrCap).toBe(8n);
+    const given = { memoryTypes: true, variableMtrrs: 8, fixedMtrrs: true, writeCombining: false };
+    expect(createProfile({ scalableMode: true, ...given }).mtrrCap).toBe(0x108n);
+    expect(createProfile({ scalableMode: true }).mtrrCap).toBe(0n);
+  });
+
+  it.each([
+    ["more ranges than a unit has room for", 0x50bn, /MTRRCAP is 0x50b.*room for 10.*lower VCNT/],
+    ["SMRR, which a processor may have", 0xd0an, /MTRRCAP is 0xd0a.*bits 63:11 are reserved/],
+  ])("refuses MTRRCAP with %s", (_name, mtrrCap, reason) => {
+    const { cap, ecap } = createProfile({ scalableMode: true, memoryTypes: true });
+    const words = { ver: 0x10, cap, ecap, mtrrCap };
+    expect(refusal(() => profileFromRegisters(words))).toMatch(reason);
+  });
+
+  it("lets units without memory types have other registers in the place of the MTRRs", () => {
+    const places = { faultRecordOffset: 0x200, iotlbRegisterOffset: 0x100 };
+    expect(createProfile({ scalableMode: true, ...places }).capabilities.FRO).toBe(0x20);
+    expect(
+      refusal(() => createProfile({ scalableMode: true, memoryTypes: true, ...places })),
+    ).toMatch(/reaches into it/);
+  });
+
   it("takes 52 bits where MGAW is wider, and the width given", () => {
     const { cap, ecap } = createProfile({ addressWidths: [57] });
     expect(profileFromRegisters({ ver: 0x10, cap, ecap }).hostAddressWidth).toBe(52);
@@ -150,7 +199,6 @@ describe("profileFromRegisters", () => {
   it.each([
     ["ECMDS", { ECMDS: 1 }],
     ["PMS", { ECMDS: 1, PMS: 1 }],
-    ["MTS", { MTS: 1 }],
     ["VCS", { VCS: 1 }],
     ["RDTS", { RDTS: 1 }],
     ["TDXCS", { TDXCS: 1 }],
@@ -191,6 +239,7 @@ describe("profileFromRegisters", () => {
       noWriteFlag: true,
       interruptRemappingRequired: true,
       eimRequired: true,
+      memoryTypes: true,
     }).capabilities;
     for (const { capability, needs = [] } of CAPABILITY_RULES) {
       if (all[capability] === 0) continue;
