@@ -64,6 +64,27 @@ describe("first-stage tables of a guest", () => {
     expect(reachWith(made, 70, 0x20)).toBe(0x911 + OFFSET);
   });
 
+  it("have nothing to do with host permission tables", () => {
+    const made = scalable();
+    const { directory, driver, kernel, physical } = made;
+    kernel.setPasid(directory, 0, firstStage(kernel.table(), 5));
+    kernel.setTranslation(true);
+    const before = driver.counters.invalidations;
+    const ticket = physical.dmaRemapper.enter();
+    driver.hooks.invalidate("guest", {
+      kind: "host-permission",
+      granularity: "global",
+      domainId: 0,
+      hi: 0,
+      lo: 0,
+      order: 52,
+      levels: 4,
+    });
+    expect(driver.counters.invalidations).toBe(before);
+    expect(kernel.submit()).toBe(true); // nothing is held back
+    physical.dmaRemapper.leave(ticket);
+  });
+
   it("come and go with their PASID entries", () => {
     const made = scalable();
     const { directory, driver, kernel } = made;

@@ -8,6 +8,9 @@ import type { PassedDevice, UnitState } from "./passed-device.ts";
 
 type Of<K extends Invalidation["kind"]> = Extract<Invalidation, { kind: K }>;
 
+/** What tells of tables that are shadowed or nested. */
+type OfDma = Of<"context" | "iotlb" | "pasid-cache" | "pasid-iotlb" | "device-tlb">;
+
 /** Order of an invalidation of everything. */
 const ALL = 52;
 const CHUNK_PAGES = 2 ** 18;
@@ -43,7 +46,7 @@ export class GuestInvalidations {
   }
 
   /** Takes one invalidation of a DMA cache; false if it concerns no physical device. */
-  take(state: UnitState, what: Exclude<Invalidation, { kind: "interrupt-entry" }>): boolean {
+  take(state: UnitState, what: OfDma): boolean {
     if (this.#of(state).length === 0) return false;
     this.#counters.invalidations += 1;
     switch (what.kind) {

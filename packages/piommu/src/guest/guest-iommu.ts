@@ -404,7 +404,8 @@ export class GuestIommu implements PendingWork {
       this.#interrupts.invalidated(state.unit, what.index, what.count);
       return;
     }
-    if (!this.#invalidations.take(state, what)) return;
+    // units with host permission tables get no physical devices (capability-mismatch.ts)
+    if (what.kind === "host-permission" || !this.#invalidations.take(state, what)) return;
     state.undrained = true;
     this.#go();
   }
