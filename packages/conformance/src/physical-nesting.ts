@@ -110,6 +110,36 @@ export function physicalNestingRequirements(): readonly Requirement<PhysicalUnde
       },
     },
     {
+      name: "a device drops what it has cached itself when it is told to",
+      chapterOrPort: "PhysicalIommu.invalidateDeviceTlb",
+      sentence:
+        "Drops what a device has cached itself of 2^order pages (52: all) from input page `page` on, for its requests with `pasid`, or those without for NO_PASID (device-TLB, VT-d 6.5.2.5).",
+      applies: ({ iommu }) => iommu.invalidateDeviceTlb !== undefined,
+      prove: (test, judge) => {
+        const guest = new Guest(test);
+        const { device, harness, iommu } = test;
+        const frames = [0, 1].map((number) => test.frame(number));
+        frames.forEach((frame, i) => guest.parent.map(GUEST_DATA + i, frame, 0, RW));
+        for (const pasid of [NO_PASID, ...harness.pasids]) {
+          iommu.attach(device, pasid, guest.nested);
+          for (const [order, page] of [
+            [0, DFN],
+            [9, DFN - (DFN % 512)],
+            [52, 0],
+          ] as const) {
+            // prettier-ignore
+            judge.subject = `invalidateDeviceTlb of order ${order} with PASID ${pasid}`;
+            for (const i of [0, 1]) {
+              guest.map(DFN, GUEST_DATA + i);
+              guest.nested.invalidate(page, order, false, true);
+              iommu.invalidateDeviceTlb!(device, pasid, page, order);
+              test.reaches(judge, DFN, frames[i]!, device, pasid);
+            }
+          }
+        }
+      },
+    },
+    {
       name: "a flush of the parent reaches nested spaces",
       chapterOrPort: "PagingSpace.flush",
       sentence:

@@ -6,6 +6,7 @@ export type { PhysicalUnitOptions } from "./unit/unit-options.ts";
 export type { UnitRegisters } from "./unit/abilities.ts";
 export type { PhysicalDeviceOptions } from "./unit/unit-devices.ts";
 export { createPhysicalDevice, PhysicalDevice } from "./unit/physical-device.ts";
+export type { PhysicalDeviceParts } from "./unit/physical-device.ts";
 
 // The driver of a guest's devices
 export { createGuestIommu, GuestIommu } from "./guest/guest-iommu.ts";

@@ -1,7 +1,6 @@
 import fc from "fast-check";
-import { NO_PASID } from "@viommu/plugin";
+import { ALL_PASIDS, NO_PASID } from "@viommu/plugin";
 import { describe, expect, it } from "vitest";
-import { createPhysicalDevice } from "../src/index.ts";
 import { guestHost, reach } from "./support/guest-host.ts";
 import type { GuestHostOptions } from "./support/guest-host.ts";
 import { GuestKernel } from "./support/guest-kernel.ts";
@@ -20,15 +19,17 @@ import {
   tracked,
 } from "./support/guest-model.ts";
 import type { Real, Step, Watch } from "./support/guest-model.ts";
-import { ABSENT, BROKEN, firstStage, nested, PASIDE } from "./support/pasid-entry.ts";
+import { ABSENT, BROKEN, DTE, firstStage, nested, PASIDE } from "./support/pasid-entry.ts";
 import { PASS_THROUGH, secondStage } from "./support/pasid-entry.ts";
-import { pasidOf, requester, ScalableOracle } from "./support/scalable-oracle.ts";
+import { deviceOf, pasidOf, requester, ScalableOracle } from "./support/scalable-oracle.ts";
 import type { PasidEntry } from "./support/scalable-oracle.ts";
 
 const seed = Number(process.env.VIOMMU_SEED ?? 20_261_122);
 
 const SOURCES = [0x0300, 0x0308, 0x0400] as const;
 const VIRTUALS = [0x10, 0x18, 0x120] as const;
+/** Devices with a translation cache. */
+const CACHING: readonly number[] = [0x0300, 0x0400];
 /** PASIDs of requests, all that have entries; 2 and 5 are RID_PASIDs, too. */
 const PASIDS = [NO_PASID, 1, 2, 5, 70] as const;
 /** Input pages that are looked at, of first stages and of second stages. */
@@ -93,7 +94,9 @@ const watch: Watch<ScalableOracle, ScalableReal> = (oracle, real) => {
           gfns.push(...oracle.gfnsOf(id, page, 1), ...oracle.gfnsOf(id, page, 1, shadows));
         }
         const allowed = gfns.map((gfn) => oracle.frame(gfn, 1));
-        expect([-1, ...allowed]).toContain(reach(real.physical, sourceId, page, 1, pasid));
+        expect([-1, ...allowed]).toContain(
+          reach(real.deviceOf(sourceId), sourceId, page, 1, pasid),
+        );
       });
     });
     checkReach(oracle, real);
@@ -109,7 +112,7 @@ function checkReach(oracle: ScalableOracle, real: ScalableReal): void {
       const allowed = gfns.map((gfn) => oracle.frame(gfn, need));
       // most pages that can't be read can't be written; those that are, `wrote` finds
       if (need === 2 && !isReached && allowed.every((mfn) => mfn < 0)) continue;
-      const found = reach(real.physical, sourceId, page, need, pasid);
+      const found = reach(real.deviceOf(sourceId), sourceId, page, need, pasid);
       isReached = found >= 0;
       if (allowed.includes(found)) continue;
       const where = `${sourceId.toString(16)} ${pasid} ${page.toString(16)} ${need}`;
@@ -204,16 +207,43 @@ const pasidIotlb: fc.Arbitrary<Next> = fc
     }),
   );
 
-/** A page of a first stage in use changes, and just this is invalidated. */
+const deviceTlb: fc.Arbitrary<Next> = fc
+  .tuple(
+    fc.constantFrom(...VIRTUALS),
+    fc.constantFrom(ALL_PASIDS, ...PASIDS),
+    fc.constantFrom(...PROBES),
+    order,
+  )
+  .map(([sourceId, pasid, page, size]) =>
+    step(`device-TLB ${sourceId} ${pasid} ${page} ${size}`, (oracle, real) => {
+      toldDevice(oracle, real, sourceId, pasid, page, size);
+    }),
+  );
+
+function toldDevice(
+  oracle: ScalableOracle,
+  real: ScalableReal,
+  sourceId: number,
+  pasid: number,
+  page: number,
+  size: number,
+): void {
+  const first = page - (page % 2 ** size);
+  real.kernel.deviceTlb(sourceId, pasid, first, size);
+  landed(oracle, real);
+  oracle.deviceTlb(sourceId, pasid === ALL_PASIDS ? null : pasid, first, 2 ** size);
+}
+
+/** A page of a first stage in use changes, and just this is invalidated, in the device too or not. */
 const remapped: fc.Arbitrary<Next> = fc
-  .tuple(fc.nat(20), single, gfn, fc.boolean())
-  .map(([choice, { page }, to, leafOnly]) =>
-    step(`remap ${choice} ${page} -> ${to} ${leafOnly}`, (oracle, real) => {
+  .tuple(fc.nat(20), single, gfn, fc.boolean(), fc.nat(3))
+  .map(([choice, { page }, to, leafOnly, how]) =>
+    step(`remap ${choice} ${page} -> ${to} ${leafOnly} ${how}`, (oracle, real) => {
       const used = [...oracle.seen].flatMap(([id, context]) =>
-        context.kind === "first" ? [{ pasid: pasidOf(id), context }] : [],
+        context.kind === "first" ? [{ id, pasid: pasidOf(id), context }] : [],
       );
       if (used.length === 0) return;
-      const { context, pasid } = used[choice % used.length]!;
+      const { context, id, pasid } = used[choice % used.length]!;
       const { domainId, root } = context;
       real.kernel.mapFirst(real.roots[root]!, page, to);
       oracle.map(root, page, 1, to, 3);
@@ -221,6 +251,7 @@ const remapped: fc.Arbitrary<Next> = fc
       real.kernel.pasidIotlbPages(domainId, named, page, 0, leafOnly);
       landed(oracle, real);
       oracle.pasidIotlb(domainId, named, { first: page, pages: 1, leafOnly });
+      if (how > 0) toldDevice(oracle, real, deviceOf(id), pasid, page, 0);
     }),
   );
 
@@ -322,22 +353,31 @@ const contextEntry: fc.Arbitrary<Next> = fc
     fc.constantFrom(...VIRTUALS),
     fc.constantFrom(-1, 0, 0, 0, 1, 1, 1),
     fc.constantFrom(true, true, true, false),
+    fc.constantFrom(true, true, true, false),
     fc.constantFrom(2, 2, 5),
     fc.nat(3),
   )
-  .map(([sourceId, index, withPasid, ridPasid, how]) =>
-    step(`context ${sourceId} ${index} ${withPasid} ${ridPasid} ${how}`, (oracle, real) => {
-      if (index < 0) {
-        real.kernel.clearScalableContext(sourceId);
-        oracle.entries.delete(sourceId);
-      } else {
-        const flags = withPasid ? PASIDE : 0;
-        const { directories, kernel } = real;
-        kernel.setScalableContext(sourceId, directories[index]!, flags, ridPasid);
-        oracle.entries.set(sourceId, { directory: index, withPasid, ridPasid });
-      }
-      told(oracle, real, how, { domainId: 1, pasid: ridPasid, sourceId });
-    }),
+  .map(([sourceId, index, withPasid, caches, ridPasid, how]) =>
+    step(
+      `context ${sourceId} ${index} ${withPasid} ${caches} ${ridPasid} ${how}`,
+      (oracle, real) => {
+        if (index < 0) {
+          real.kernel.clearScalableContext(sourceId);
+          oracle.entries.delete(sourceId);
+        } else {
+          const flags = (withPasid ? PASIDE : 0) | (caches ? DTE : 0);
+          const { directories, kernel } = real;
+          kernel.setScalableContext(sourceId, directories[index]!, flags, ridPasid);
+          oracle.entries.set(sourceId, {
+            directory: index,
+            withPasid,
+            ridPasid,
+            deviceTlb: caches,
+          });
+        }
+        told(oracle, real, how, { domainId: 1, pasid: ridPasid, sourceId });
+      },
+    ),
   );
 
 const switched: fc.Arbitrary<Next> = fc
@@ -381,7 +421,7 @@ function assign(
   virtualSourceId: number,
 ): void {
   real.driver.assign({ sourceId, virtualSourceId, unit: real.unit });
-  oracle.assignDevice(virtualSourceId);
+  oracle.assignDevice(virtualSourceId, CACHING.includes(sourceId));
   real.places.set(sourceId, virtualSourceId);
 }
 
@@ -400,10 +440,7 @@ const wrote: fc.Arbitrary<Next> = fc
       const at = (mfn: number): number => mfn * 1024 + 2;
       const chunk = real.host.chunks[0]!;
       for (const mfn of frames) if (mfn >= 0) chunk[at(mfn)] = 0;
-      const { dma } =
-        pasid === NO_PASID
-          ? createPhysicalDevice(real.physical, sourceId)
-          : { dma: createPhysicalDevice(real.physical, sourceId).dmaWith(pasid) };
+      const dma = real.deviceOf(sourceId).dmaWith(pasid);
       const result = dma.write(page * 4096 + 8, Uint8Array.of(value));
       if (result !== 0) {
         expect(frames).toContain(-1);
@@ -419,11 +456,12 @@ function begin(
   options: GuestHostOptions,
   tidy: boolean,
 ): { model: ScalableOracle; real: ScalableReal } {
-  const profile = { scalableMode: true, passThrough: true } as const;
+  const profile = { scalableMode: true, passThrough: true, deviceTlb: true } as const;
   const base = guestHost({
     physical: { ...profile, secondStageAccessedDirty: true },
     profile,
     p2m: { dmaToLogDirty: true },
+    deviceTlbs: CACHING,
     ...options,
     assign: false,
   });
@@ -468,8 +506,9 @@ function populate(model: ScalableOracle, real: ScalableReal): void {
     }
   }
   for (const [i, sourceId] of VIRTUALS.entries()) {
-    kernel.setScalableContext(sourceId, directories[i & 1]!, PASIDE, 2);
-    model.entries.set(sourceId, { directory: i & 1, withPasid: true, ridPasid: 2 });
+    kernel.setScalableContext(sourceId, directories[i & 1]!, PASIDE | DTE, 2);
+    const entry = { directory: i & 1, withPasid: true, ridPasid: 2, deviceTlb: true };
+    model.entries.set(sourceId, entry);
     if (i < 2) assign(model, real, SOURCES[i]!, sourceId);
   }
   kernel.setTranslation(true);
@@ -485,6 +524,7 @@ const steps: fc.Arbitrary<Next>[] = [
   unmappedFirst,
   iotlb,
   pasidIotlb,
+  deviceTlb,
   remapped,
   remapped,
   pasidEntry,

@@ -17,6 +17,15 @@ function wrong(changes: Changes<PhysicalIommu>, profile = FULL): () => PhysicalI
   };
 }
 
+/** The same, with devices that cache. */
+function wrongCaching(changes: Changes<PhysicalIommu>): () => PhysicalIommuHarness {
+  return () => {
+    const harness = unitHarness(FULL, {}, true);
+    replace(harness.iommu, changes);
+    return harness;
+  };
+}
+
 /** The model with wrong paging spaces. */
 function wrongSpace(changes: Changes<PagingSpace>, profile = FULL): () => PhysicalIommuHarness {
   return wrong(
@@ -107,6 +116,7 @@ const HANDLES = "a handle is its device's alone";
 const FREED = "a handle that was given back is blocked, and is given out blocked";
 const NESTS = "a nested space goes through the guest's tables and then through its parent";
 const DROPS = "an invalidation of a nested space drops what the guest has changed";
+const TOLD = "a device drops what it has cached itself when it is told to";
 
 const ATTACHMENTS: readonly Mutant[] = [
   {
@@ -483,6 +493,20 @@ const OTHERS: readonly Mutant[] = [
       },
     })),
     foundBy: DROPS,
+  },
+  {
+    that: "tells no device what to drop",
+    make: wrongCaching(() => ({ invalidateDeviceTlb: () => undefined })),
+    foundBy: TOLD,
+  },
+  {
+    that: "tells devices of requests without PASID alone",
+    make: wrongCaching((real) => ({
+      invalidateDeviceTlb: (sourceId, _pasid, page, order) => {
+        real.invalidateDeviceTlb!(sourceId, NO_PASID, page, order);
+      },
+    })),
+    foundBy: TOLD,
   },
   {
     that: "leaves nested spaces out of a flush",

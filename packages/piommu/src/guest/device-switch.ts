@@ -6,6 +6,9 @@ import type { GuestStage } from "./guest-stage.ts";
 import type { GuestSpaces, SharedSpace } from "./guest-spaces.ts";
 import type { Binding, PassedDevice, UnitState } from "./passed-device.ts";
 
+/** Order of an invalidation of everything. */
+const EVERYTHING = 52;
+
 /** What the switch works with. */
 export interface DeviceSwitchParts {
   readonly physical: PhysicalIommu;
@@ -169,8 +172,13 @@ export class DeviceSwitch {
   #direct(binding: Binding, stage: GuestStage): void {
     const { main, physical, spaces } = this.#parts;
     const key = keyOf(stage);
+    const kept = keepsTranslations(binding.stage) && !keepsTranslations(stage);
     binding.stage = stage;
-    if (key === binding.key && !binding.starved) return;
+    if (key === binding.key && !binding.starved) {
+      const { device, pasid } = binding;
+      if (kept) physical.invalidateDeviceTlb?.(device.sourceId, pasid, 0, EVERYTHING);
+      return;
+    }
     this.#drop(binding);
     binding.key = key;
     binding.starved = false;
@@ -257,6 +265,11 @@ function keyOf(stage: GuestStage): string {
       return `first ${domainId},${rootFrame},${levels},${flags} ${below}`;
     }
   }
+}
+
+/** Whether the guest lets the device keep translations by its first stage. */
+export function keepsTranslations(stage: GuestStage): boolean {
+  return stage.kind === "first-stage" && stage.deviceTlb;
 }
 
 /** Guest domain of a stage; -1 where it has none. */

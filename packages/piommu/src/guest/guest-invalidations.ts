@@ -1,7 +1,7 @@
 import { ALL_PASIDS, NO_PASID } from "@viommu/plugin";
-import type { Invalidation } from "@viommu/plugin";
+import type { Invalidation, PhysicalIommu } from "@viommu/plugin";
 import type { GuestIommuCounters } from "./counters.ts";
-import { domainOf } from "./device-switch.ts";
+import { domainOf, keepsTranslations } from "./device-switch.ts";
 import type { DeviceSwitch } from "./device-switch.ts";
 import type { GuestSpaces, SharedSpace } from "./guest-spaces.ts";
 import type { PassedDevice, UnitState } from "./passed-device.ts";
@@ -22,17 +22,20 @@ const INPUT_PAGES = 2 ** 52;
  * the guest select spaces; the host's own ids are the port's.
  */
 export class GuestInvalidations {
+  readonly #physical: PhysicalIommu;
   readonly #devices: ReadonlyMap<number, PassedDevice>;
   readonly #spaces: GuestSpaces;
   readonly #switch: DeviceSwitch;
   readonly #counters: GuestIommuCounters;
 
   constructor(
+    physical: PhysicalIommu,
     devices: ReadonlyMap<number, PassedDevice>,
     spaces: GuestSpaces,
     deviceSwitch: DeviceSwitch,
     counters: GuestIommuCounters,
   ) {
+    this.#physical = physical;
     this.#devices = devices;
     this.#spaces = spaces;
     this.#switch = deviceSwitch;
@@ -117,24 +120,41 @@ export class GuestInvalidations {
     }
   }
 
-  /** The physical device's translation cache is behind the port: first stages tell it there. */
+  /**
+   * The physical device has translated by the guest's first stage itself, and is told; what it has of
+   * other spaces is the host's matter.
+   */
   #deviceTlb(state: UnitState, what: Of<"device-tlb">): void {
     for (const device of this.#of(state)) {
       if (device.virtualSourceId !== what.sourceId) continue;
       for (const { current, pasid } of device.bindings.values()) {
         if (what.pasid !== ALL_PASIDS && what.pasid !== pasid) continue;
-        if (current?.shadow === null) this.#drop(current, pageOf(what), what.order, true);
+        if (current?.space.kind !== "nested") continue;
+        this.#physical.invalidateDeviceTlb?.(device.sourceId, pasid, pageOf(what), what.order);
       }
     }
   }
 
   #drop(shared: SharedSpace, page: number, order: number, leafOnly: boolean): void {
     const { shadow, space } = shared;
-    if (space.kind === "nested") space.invalidate(page, order, leafOnly);
+    if (space.kind === "nested") {
+      space.invalidate(page, order, leafOnly, this.#isGuestsTlb(shared));
+    }
     if (shadow === null) return;
     this.#counters.synchronisations += 1;
     if (order >= ALL) shadow.synchroniseAll();
     else shadow.synchronise(page, order);
+  }
+
+  /** Whether the guest tells all devices of a space what to drop from their own caches. */
+  #isGuestsTlb(shared: SharedSpace): boolean {
+    if (this.#physical.invalidateDeviceTlb === undefined) return false;
+    for (const { bindings } of this.#devices.values()) {
+      for (const { current, stage } of bindings.values()) {
+        if (current === shared && !keepsTranslations(stage)) return false;
+      }
+    }
+    return true;
   }
 
   #of(state: UnitState): PassedDevice[] {

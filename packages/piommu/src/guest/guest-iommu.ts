@@ -156,6 +156,7 @@ export class GuestIommu implements PendingWork {
       pasidQuota: options.pasidQuota ?? DEFAULT_PASIDS,
     });
     this.#invalidations = new GuestInvalidations(
+      physical,
       this.#devices,
       this.#spaces,
       this.#switch,

@@ -35,6 +35,8 @@ export type GuestStage =
       readonly extendedAccessed: boolean;
       /** The guest's second stage below it (PGTT nested); null: guest-physical addresses. */
       readonly second: SecondStage | null;
+      /** The device may keep translations (DTE): the guest invalidates them itself. */
+      readonly deviceTlb: boolean;
       readonly suppressed: boolean;
     };
 

@@ -20,6 +20,7 @@ import type { GuestStage, SecondStage } from "./guest-stage.ts";
 
 const P = 1;
 const FPD = 2;
+const DTE = 1 << 2;
 const PASIDE = 1 << 3;
 /** AW of a PASID table entry, which guests set in first-stage entries too (docs/adr/0004). */
 const PASID_AW = 7 << 2;
@@ -33,6 +34,7 @@ interface ScalableContext {
   readonly limit: number;
   readonly ridPasid: number;
   readonly withPasid: boolean;
+  readonly deviceTlb: boolean;
   readonly suppressed: boolean;
 }
 
@@ -182,6 +184,7 @@ export class GuestTables {
       limit,
       ridPasid,
       withPasid,
+      deviceTlb: (flags & DTE) !== 0,
       suppressed: this.#suppressed,
     };
   }
@@ -199,7 +202,7 @@ export class GuestTables {
     if (table < 0 || !this.#reader.read(table, index & 63, 16)) return blocked(this.#suppressed);
     const suppressed = this.#suppressed || (words[0]! & FPD) !== 0;
     if ((words[0]! & P) === 0 || this.#isPasidReserved()) return blocked(suppressed);
-    return this.#stageOf(suppressed);
+    return this.#stageOf(context, suppressed);
   }
 
   /** Frame of a PASID table; -1 where the directory names none. */
@@ -223,7 +226,7 @@ export class GuestTables {
   }
 
   /** Goes on with a present PASID table entry, the one read last. */
-  #stageOf(suppressed: boolean): GuestStage {
+  #stageOf(context: ScalableContext, suppressed: boolean): GuestStage {
     const { FSTS, NEST, PT, SSTS } = this.#capabilities;
     const { words } = this.#reader;
     const domainId = words[2]! & 0xffff;
@@ -232,7 +235,7 @@ export class GuestTables {
       return { kind: "pass-through", domainId, suppressed };
     }
     if (type === PasidTranslationType.FIRST_STAGE && FSTS !== 0) {
-      return this.#firstStage(domainId, null, suppressed);
+      return this.#firstStage(context, domainId, null, suppressed);
     }
     const withSecond =
       (type === PasidTranslationType.SECOND_STAGE && SSTS !== 0) ||
@@ -242,11 +245,16 @@ export class GuestTables {
     const snoop = (words[2]! & (1 << 24)) !== 0;
     const second = this.#secondStage(frameIn(words, 0), width, domainId, snoop);
     return type === PasidTranslationType.NESTED
-      ? this.#firstStage(domainId, second, suppressed)
+      ? this.#firstStage(context, domainId, second, suppressed)
       : { kind: "second-stage", domainId, second, suppressed };
   }
 
-  #firstStage(domainId: number, second: SecondStage | null, suppressed: boolean): GuestStage {
+  #firstStage(
+    { deviceTlb }: ScalableContext,
+    domainId: number,
+    second: SecondStage | null,
+    suppressed: boolean,
+  ): GuestStage {
     const { words } = this.#reader;
     const paging = (words[4]! >>> 2) & 3;
     const rootFrame = frameIn(words, 4);
@@ -263,6 +271,7 @@ export class GuestTables {
       writeProtect: (words[4]! & (1 << 4)) !== 0,
       extendedAccessed: (words[4]! & (1 << 7)) !== 0,
       second,
+      deviceTlb,
       suppressed,
     };
   }

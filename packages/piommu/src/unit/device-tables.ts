@@ -5,6 +5,8 @@ export interface PhysicalFunction {
   readonly sourceId: number;
   /** Its own source-id first. */
   readonly sourceIds: readonly number[];
+  /** It may keep translations itself: both it and the unit can (ATS, ECAP.DT). */
+  readonly ats: boolean;
 }
 
 /** Root, context and PASID tables of a unit, of either mode. */

@@ -32,7 +32,7 @@ export class LegacyTables implements DeviceTables {
   }
 
   set(
-    { sourceIds }: PhysicalFunction,
+    { ats, sourceIds }: PhysicalFunction,
     _pasid: number,
     target: TableTarget | null,
     old: TableTarget | null,
@@ -44,7 +44,7 @@ export class LegacyTables implements DeviceTables {
       if (this.contexts.missing(sourceIds) > frames.available) {
         throw refusal("no table frame is left for a context table; give the unit more frames");
       }
-      const entry = contextEntry(target, abilities);
+      const entry = contextEntry(target, ats, abilities);
       for (const sourceId of sourceIds) this.contexts.write(sourceId, entry);
     }
     if (old === null) return; // what was not present is in no cache

@@ -1,14 +1,12 @@
 import { NO_PASID } from "@viommu/plugin";
 import type { FirstStage, NestedSpace } from "@viommu/plugin";
+import { EVERYTHING } from "./device-tlbs.ts";
+import { pageAddress } from "./page-address.ts";
 import type { SecondStageSpace } from "./paging-space.ts";
 import { hex, refusal } from "./refusal.ts";
 import { RID_PASID } from "./scalable-tables.ts";
 import type { TableTarget } from "./table-entries.ts";
 import type { Attachment, SpaceHost, UnitSpace } from "./unit-space.ts";
-
-/** From this order on, everything is invalidated. */
-const EVERYTHING = 52;
-const PAGES_PER_GIB = 2 ** 18;
 
 /** A guest's first-stage tables on top of a paging space (VT-d 3.8). */
 export class NestedTables implements NestedSpace, UnitSpace {
@@ -53,16 +51,17 @@ export class NestedTables implements NestedSpace, UnitSpace {
     return { ...this.parent.target(), kind: "nested", domainId, stage };
   }
 
-  invalidate(page: number, order: number, leafOnly: boolean): void {
-    const { engine } = this.host;
+  invalidate(page: number, order: number, leafOnly: boolean, unitOnly = false): void {
+    const { deviceTlbs, engine } = this.host;
     const pasids = new Set<number>();
     for (const { pasid } of this.attachments) pasids.add(pasid === NO_PASID ? RID_PASID : pasid);
-    const hi = Math.floor(page / PAGES_PER_GIB) | 0;
-    const lo = (((page % PAGES_PER_GIB) + PAGES_PER_GIB) % PAGES_PER_GIB) * 4096;
+    const { hi, lo } = pageAddress(page);
     for (const pasid of pasids) {
       if (order >= EVERYTHING) engine.invalidatePasidIotlb(this.domainId, pasid);
       else engine.invalidatePasidIotlbPages(this.domainId, pasid, hi, lo, order, leafOnly);
     }
+    if (unitOnly) return;
+    for (const { device, pasid } of this.attachments) deviceTlbs.drop(device, pasid, page, order);
   }
 
   destroy(): void {

@@ -1,8 +1,9 @@
 import type { TranslationEngine } from "@viommu/translation";
 import type { Capabilities } from "@viommu/vtd-spec";
+import { EVERYTHING } from "./device-tlbs.ts";
+import { pageAddress } from "./page-address.ts";
 
 const MOST_RANGES = 8;
-const FRAMES_PER_GIB = 2 ** 18;
 
 interface Range {
   readonly dfn: number;
@@ -26,6 +27,12 @@ export class PageBatch {
     if (this.ranges.length > MOST_RANGES) this.everything = true;
   }
 
+  /** Tells of its ranges; of everything, in order 52, where there are too many. */
+  forEach(told: (dfn: number, order: number) => void): void {
+    if (this.everything) told(0, EVERYTHING);
+    else for (const { dfn, order } of this.ranges) told(dfn, order);
+  }
+
   /**
    * Invalidates the IOTLB for them (VT-d 6.5.2.3), by pages where there are few and the unit can.
    * @param leafOnly no table was taken away
@@ -39,12 +46,16 @@ export class PageBatch {
     const byPages = PSI !== 0 && !this.everything;
     if (byPages && this.ranges.every(({ order }) => order <= MAMV)) {
       for (const { dfn, order } of this.ranges) {
-        const hi = Math.floor(dfn / FRAMES_PER_GIB);
-        engine.invalidateIotlbPages(domainId, hi, (dfn % FRAMES_PER_GIB) * 4096, order, leafOnly);
+        const { hi, lo } = pageAddress(dfn);
+        engine.invalidateIotlbPages(domainId, hi, lo, order, leafOnly);
       }
     } else {
       engine.invalidateIotlbDomain(domainId);
     }
+  }
+
+  /** Nothing is left to be invalidated. */
+  clear(): void {
     this.ranges = [];
     this.everything = false;
   }

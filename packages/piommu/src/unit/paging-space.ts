@@ -149,10 +149,19 @@ export class SecondStageSpace implements PagingSpace, UnitSpace {
   }
 
   private invalidate(batch: PageBatch, leafOnly: boolean): void {
-    const { abilities, engine } = this.host;
+    const { abilities, deviceTlbs, engine } = this.host;
     batch.invalidate(engine, this.domainId, leafOnly, abilities.capabilities);
     // what went through both stages is cached by first-stage addresses: none of it may stay
     for (const { domainId } of this.nested) engine.invalidateIotlbDomain(domainId);
+    for (const { device, pasid } of this.attachments) {
+      batch.forEach((dfn, order) => {
+        deviceTlbs.drop(device, pasid, dfn, order);
+      });
+    }
+    for (const { attachments } of this.nested) {
+      for (const { device, pasid } of attachments) deviceTlbs.drop(device, pasid);
+    }
+    batch.clear();
   }
 
   private note(dfn: number, order: number): void {

@@ -1,32 +1,56 @@
 import { createDmaPort } from "@viommu/memory";
-import type { DmaPort } from "@viommu/memory";
+import type { Atc, DmaPort } from "@viommu/memory";
 import { NO_PASID } from "@viommu/plugin";
+import type { DmaRemapper } from "@viommu/plugin";
 import { encode, REMAPPABLE_REQUEST } from "@viommu/vtd-spec";
 import type { PhysicalUnit } from "./physical-unit.ts";
 
-/** A device below a unit, doing DMA and interrupts; or one of the aliases of a device. */
-export function createPhysicalDevice(unit: PhysicalUnit, sourceId: number): PhysicalDevice {
-  return new PhysicalDevice(unit, sourceId);
+/** What a device below a unit has. */
+export interface PhysicalDeviceParts {
+  /**
+   * It keeps translations itself (PCI Express ATS), this many, a power of two up to 65536; while the
+   * host wants it so: the unit knows the device as one with ATS.
+   */
+  readonly deviceTlb?: { readonly entries?: number };
+}
+
+/**
+ * A device below a unit, doing DMA and interrupts; or one of the aliases of a device. Make one with a
+ * device-TLB once: it is the one that the unit invalidates.
+ */
+export function createPhysicalDevice(
+  unit: PhysicalUnit,
+  sourceId: number,
+  parts: PhysicalDeviceParts = {},
+): PhysicalDevice {
+  return new PhysicalDevice(unit, sourceId, parts);
 }
 
 /** A physical device: all it reaches, it reaches through its unit. */
 export class PhysicalDevice {
   readonly sourceId: number;
+  /** Its translation cache; null without. */
+  readonly deviceTlb: Atc | null;
+  /** What answers its requests: the cache, or the unit. */
+  readonly dmaRemapper: DmaRemapper;
   /** Its requests without PASID. */
   readonly dma: DmaPort;
   private readonly unit: PhysicalUnit;
 
   /** Called by {@link createPhysicalDevice}. */
-  constructor(unit: PhysicalUnit, sourceId: number) {
+  constructor(unit: PhysicalUnit, sourceId: number, { deviceTlb }: PhysicalDeviceParts) {
     this.unit = unit;
     this.sourceId = sourceId;
+    this.deviceTlb =
+      deviceTlb === undefined ? null : unit.connectDeviceTlb(sourceId, deviceTlb.entries);
+    this.dmaRemapper = this.deviceTlb ?? unit.dmaRemapper;
     this.dma = this.dmaWith(NO_PASID);
   }
 
   /** Its requests with a PASID. */
   dmaWith(pasid: number): DmaPort {
-    const { dmaRemapper, interruptRemapper, memory, sink } = this.unit;
-    const { sourceId } = this;
+    const { interruptRemapper, memory, sink } = this.unit;
+    const { dmaRemapper, sourceId } = this;
     const interrupts = { remapper: interruptRemapper, sink };
     return createDmaPort({ memory, remapper: dmaRemapper, sourceId, pasid, interrupts });
   }

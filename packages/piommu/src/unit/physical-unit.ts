@@ -17,12 +17,15 @@ import type {
   PhysicalInterrupts,
   ReservedRegion,
 } from "@viommu/plugin";
+import { createAtc } from "@viommu/memory";
+import type { Atc } from "@viommu/memory";
 import { InterruptRemappingEngine } from "@viommu/interrupt-remapping";
 import { TranslationEngine } from "@viommu/translation";
 import { FaultReason, TranslationTableMode } from "@viommu/vtd-spec";
 import { abilitiesOf, infoOf } from "./abilities.ts";
 import type { Abilities } from "./abilities.ts";
 import type { DeviceTables, PhysicalFunction } from "./device-tables.ts";
+import { DeviceTlbs } from "./device-tlbs.ts";
 import { DomainIds, IDENTITY_DOMAIN } from "./domain-ids.ts";
 import { isOfFirstStage, isWriteDeniedByFirstStage } from "./fault-stage.ts";
 import { InFlightFences } from "./in-flight-fences.ts";
@@ -78,6 +81,7 @@ export class PhysicalUnit implements PhysicalIommu {
   readonly sink: InterruptSink;
 
   private readonly abilities: Abilities;
+  private readonly deviceTlbs = new DeviceTlbs();
   private readonly devices: UnitDevices;
   private readonly tables: DeviceTables;
   private readonly fences: InFlightFences;
@@ -98,7 +102,7 @@ export class PhysicalUnit implements PhysicalIommu {
     this.sink = sink;
     this.abilities = abilities;
     this.info = infoOf(options, abilities, domainIds.total);
-    this.devices = new UnitDevices(options.devices ?? []);
+    this.devices = new UnitDevices(options.devices ?? [], abilities.capabilities.DT !== 0);
     const identity = new IdentitySpace();
     this.identity = identity;
     this.spaces.set(identity, identity);
@@ -132,10 +136,12 @@ export class PhysicalUnit implements PhysicalIommu {
     this.fences = new InFlightFences(engine.inFlight);
     this.host = {
       ...parts,
+      deviceTlbs: this.deviceTlbs,
       domainIds,
       rewrite: (space, old) => {
         for (const { device, pasid } of space.attachments) {
           this.tables.set(device, pasid, space.target(), old);
+          this.deviceTlbs.drop(device, pasid);
         }
       },
       forget: (space) => {
@@ -182,7 +188,10 @@ export class PhysicalUnit implements PhysicalIommu {
     if ((known?.space ?? this.blocking) === space) return;
     const next = this.usable(device, pasid, space);
     const previous = known === undefined ? undefined : this.spaces.get(known.space);
+    if (!this.translatesFor(next)) this.deviceTlbs.enable(device, false);
     this.tables.set(device, pasid, next?.target() ?? null, previous?.target() ?? null);
+    this.deviceTlbs.drop(device, pasid);
+    if (device.ats && this.translatesFor(next)) this.deviceTlbs.enable(device, true);
     if (known !== undefined) {
       previous!.attachments.delete(known);
       this.attachments.get(device)!.delete(pasid);
@@ -206,6 +215,31 @@ export class PhysicalUnit implements PhysicalIommu {
 
   drain(done: (this: void) => void): boolean {
     return this.fences.drain(done);
+  }
+
+  invalidateDeviceTlb(sourceId: number, pasid: number, page: number, order: number): void {
+    this.deviceTlbs.drop(this.devices.of(sourceId), pasid, page, order);
+  }
+
+  /**
+   * A device has a translation cache, which is on while the host wants it so: requests go through it
+   * from now on.
+   */
+  connectDeviceTlb(sourceId: number, entries?: number): Atc {
+    const { ats } = this.devices.of(sourceId);
+    const tlb = createAtc({
+      remapper: this.dmaRemapper,
+      agent: this.deviceTlbs,
+      ...(entries === undefined ? {} : { entries }),
+    });
+    const attached = this.spaces.get(this.attached(sourceId, NO_PASID)) ?? null;
+    this.deviceTlbs.connect(sourceId, tlb, ats && this.translatesFor(attached));
+    return tlb;
+  }
+
+  /** Whether devices may ask for translations: in legacy mode not those that pass through. */
+  private translatesFor(space: UnitSpace | null): boolean {
+    return this.abilities.scalable || space?.target().kind !== "pass-through";
   }
 
   /** The space for tables, null for none; throws ERR_VIOMMU_PIOMMU for what they can't say. */

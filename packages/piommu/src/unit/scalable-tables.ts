@@ -89,22 +89,23 @@ export class ScalableTables implements DeviceTables {
   }
 
   private addDevice(
-    { sourceId, sourceIds }: PhysicalFunction,
+    device: PhysicalFunction,
     pasid: number,
     target: TableTarget,
     sizeCode: number,
   ): void {
+    const { sourceId, sourceIds } = device;
     const missing = this.contexts.missing(sourceIds);
     const [table, directory] = this.take([1, pagesOf(sizeCode)], missing);
     const tables: PasidTables = { directory: directory!, sizeCode, tables: new Map() };
     this.addTable(tables, table!, pasid, target);
-    this.writeContexts(sourceIds, tables);
+    this.writeContexts(device, tables);
     this.devices.set(sourceId, tables);
   }
 
   /** Puts a larger directory in place of the present one, with one table more. */
   private enlarge(
-    { sourceIds }: PhysicalFunction,
+    device: PhysicalFunction,
     known: PasidTables,
     pasid: number,
     target: TableTarget,
@@ -116,8 +117,8 @@ export class ScalableTables implements DeviceTables {
     known.sizeCode = sizeCode;
     for (const [number, { frame }] of known.tables) this.link(known, number, frame);
     this.addTable(known, table!, pasid, target);
-    this.writeContexts(sourceIds, known);
-    this.forgetContexts(sourceIds);
+    this.writeContexts(device, known);
+    this.forgetContexts(device.sourceIds);
     for (const each of known.tables.values()) this.forgetEntries(each);
     this.options.frames.free(old);
   }
@@ -185,9 +186,9 @@ export class ScalableTables implements DeviceTables {
     this.options.tables.write(frame, entry, words[0]!, words[1]!);
   }
 
-  private writeContexts(sourceIds: readonly number[], known: PasidTables): void {
+  private writeContexts({ ats, sourceIds }: PhysicalFunction, known: PasidTables): void {
     const { directory, sizeCode } = known;
-    const entry = scalableContextEntry(directory, sizeCode, this.options.abilities);
+    const entry = scalableContextEntry(directory, sizeCode, ats, this.options.abilities);
     for (const sourceId of sourceIds) this.contexts.write(sourceId, entry);
   }
 

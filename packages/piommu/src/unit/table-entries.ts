@@ -21,12 +21,17 @@ const TYPE = {
   "pass-through": PasidTranslationType.PASS_THROUGH,
 } as const;
 
-/** Context entry of legacy mode (VT-d 9.3). */
-export function contextEntry(target: TableTarget, { addressWidth }: Abilities): Int32Array {
+/** Context entry of legacy mode (VT-d 9.3). Nothing is translated for devices that pass through. */
+export function contextEntry(
+  target: TableTarget,
+  ats: boolean,
+  { addressWidth }: Abilities,
+): Int32Array {
   const passes = target.kind === "pass-through";
+  const translated = ats ? TranslationType.DEVICE_TLB : TranslationType.UNTRANSLATED;
   return encode(CONTEXT_ENTRY, {
     P: 1,
-    TT: passes ? TranslationType.PASS_THROUGH : TranslationType.UNTRANSLATED,
+    TT: passes ? TranslationType.PASS_THROUGH : translated,
     AW: addressWidth,
     SSPTPTR: passes ? 0n : addressOf(target.root),
     DID: target.domainId,
@@ -52,10 +57,12 @@ export function pasidEntry(target: TableTarget, abilities: Abilities): Int32Arra
 export function scalableContextEntry(
   directory: number,
   sizeCode: number,
+  ats: boolean,
   { capabilities }: Abilities,
 ): Int32Array {
   return encode(SM_CONTEXT_ENTRY, {
     P: 1,
+    DTE: Number(ats),
     PASIDE: capabilities.PASID,
     PDTS: sizeCode,
     PASIDDIRPTR: addressOf(directory),

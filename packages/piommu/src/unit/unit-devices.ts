@@ -14,6 +14,8 @@ export interface PhysicalDeviceOptions {
   readonly aliases?: readonly number[];
   /** Frames that its firmware or its management uses at all times (RMRR). */
   readonly direct?: readonly { readonly dfn: number; readonly frames: number }[];
+  /** It has a device-TLB (PCI Express ATS), which is used where the unit has ECAP.DT (false). */
+  readonly ats?: boolean;
 }
 
 /** The devices below a unit. */
@@ -21,10 +23,13 @@ export class UnitDevices {
   private readonly known = new Map<number, PhysicalFunction>();
   private readonly direct = new Map<PhysicalFunction, readonly ReservedRegion[]>();
 
-  /** Throws ERR_VIOMMU_PIOMMU when two devices have one source-id. */
-  constructor(devices: readonly PhysicalDeviceOptions[]) {
-    for (const { sourceId, aliases = [], direct = [] } of devices) {
-      const device = { sourceId, sourceIds: [sourceId, ...aliases] };
+  /**
+   * Throws ERR_VIOMMU_PIOMMU when two devices have one source-id.
+   * @param withTlbs the unit has device-TLBs (ECAP.DT)
+   */
+  constructor(devices: readonly PhysicalDeviceOptions[], withTlbs: boolean) {
+    for (const { sourceId, aliases = [], direct = [], ats = false } of devices) {
+      const device = { sourceId, sourceIds: [sourceId, ...aliases], ats: ats && withTlbs };
       for (const id of device.sourceIds) {
         checkSourceId(id);
         if (this.known.has(id)) {
@@ -46,7 +51,7 @@ export class UnitDevices {
     checkSourceId(sourceId);
     let device = this.known.get(sourceId);
     if (device === undefined) {
-      device = { sourceId, sourceIds: [sourceId] };
+      device = { sourceId, sourceIds: [sourceId], ats: false };
       this.known.set(sourceId, device);
     }
     return device;

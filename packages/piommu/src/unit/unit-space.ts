@@ -1,6 +1,7 @@
 import type { DeviceSpace } from "@viommu/plugin";
 import type { TranslationEngine } from "@viommu/translation";
 import type { PhysicalFunction } from "./device-tables.ts";
+import type { DeviceTlbs } from "./device-tlbs.ts";
 import type { DeviceTablesOptions } from "./legacy-tables.ts";
 import type { DomainIds } from "./domain-ids.ts";
 import type { TableTarget } from "./table-entries.ts";
@@ -24,6 +25,7 @@ export interface UnitSpace {
 export interface SpaceHost extends DeviceTablesOptions {
   readonly domainIds: DomainIds;
   readonly engine: TranslationEngine;
+  readonly deviceTlbs: DeviceTlbs;
   /** Writes the table entries of all attachments anew; they said `old`. */
   rewrite(space: UnitSpace, old: TableTarget): void;
   /** The space is destroyed. */

@@ -40,6 +40,8 @@ export interface GuestHostOptions {
   readonly tableFrames?: number;
   /** False: the device is not assigned. */
   readonly assign?: boolean;
+  /** Source-ids of devices with a translation cache. */
+  readonly deviceTlbs?: readonly number[];
 }
 
 /** A host with one physical unit, and a guest with one virtual unit and a device behind both. */
@@ -53,6 +55,8 @@ export interface GuestHost {
   readonly p2m: P2m;
   readonly driver: GuestIommu;
   readonly device: PhysicalDevice;
+  /** A device of the host, the same one each time. */
+  readonly deviceOf: (sourceId: number) => PhysicalDevice;
   readonly hostFaults: PhysicalFault[];
   readonly delivered: (readonly number[])[];
 }
@@ -70,7 +74,11 @@ export function guestHost(options: GuestHostOptions = {}): GuestHost {
   });
   const delivered: (readonly number[])[] = [];
   const sink = { deliver: (...message: number[]) => void delivered.push(message) };
-  const { cap, ecap, hostAddressWidth } = createProfile(options.physical ?? {});
+  const withTlbs = options.deviceTlbs ?? [];
+  const { cap, ecap, hostAddressWidth } = createProfile({
+    deviceTlb: withTlbs.length > 0,
+    ...options.physical,
+  });
   const physical = createPhysicalUnit({
     name: "host",
     memory: host,
@@ -79,6 +87,7 @@ export function guestHost(options: GuestHostOptions = {}): GuestHost {
     ecap,
     hostAddressWidth,
     sink,
+    devices: withTlbs.map((sourceId) => ({ sourceId, ats: true })),
     ...options.unit,
   });
   const hooks = createHookTable();
@@ -108,7 +117,14 @@ export function guestHost(options: GuestHostOptions = {}): GuestHost {
   if (options.assign !== false) {
     driver.assign({ sourceId: DEVICE, virtualSourceId: VIRTUAL, unit });
   }
-  const device = createPhysicalDevice(physical, DEVICE);
+  const devices = new Map<number, PhysicalDevice>();
+  const deviceOf = (sourceId: number): PhysicalDevice => {
+    const parts = withTlbs.includes(sourceId) ? { deviceTlb: {} } : {};
+    const known = devices.get(sourceId) ?? createPhysicalDevice(physical, sourceId, parts);
+    devices.set(sourceId, known);
+    return known;
+  };
+  const device = deviceOf(DEVICE);
   return {
     host,
     memory,
@@ -119,14 +135,18 @@ export function guestHost(options: GuestHostOptions = {}): GuestHost {
     p2m,
     driver,
     device,
+    deviceOf,
     hostFaults,
     delivered,
   };
 }
 
-/** The host frame that a read of page `dfn` by a device reaches; -1 where it is blocked. */
+/**
+ * The host frame that a read of page `dfn` by a device reaches; -1 where it is blocked. `via` is the
+ * unit, or the device with its own cache.
+ */
 export function reach(
-  physical: PhysicalUnit,
+  via: Pick<PhysicalUnit, "dmaRemapper">,
   sourceId: number,
   dfn: number,
   access = 1,
@@ -138,6 +158,6 @@ export function reach(
   request.access = access;
   request.hi = Math.floor(dfn / 2 ** 18);
   request.lo = (dfn % 2 ** 18) * 4096;
-  if (physical.dmaRemapper.translate(request) !== 0) return -1;
+  if (via.dmaRemapper.translate(request) !== 0) return -1;
   return request.outHi * 2 ** 18 + Math.floor(request.outLo / 4096);
 }

@@ -1,4 +1,5 @@
 import type { ChunkedMemory } from "@viommu/memory";
+import { ALL_PASIDS, NO_PASID } from "@viommu/plugin";
 import type { VtdUnit } from "@viommu/vtd";
 
 /** Bits of second-stage entries. */
@@ -145,6 +146,19 @@ export class GuestKernel {
       0x36n | (BigInt(domainId) << 16n) | (BigInt(pasid) << 32n),
       (BigInt(page) << 12n) | (leafOnly ? 1n << 6n : 0n) | BigInt(order),
     ]);
+  }
+
+  /** `page` is a multiple of 2^order. */
+  deviceTlb(sourceId: number, pasid: number, page: number, order = 0): boolean {
+    const sized = order > 0 ? 1n : 0n;
+    // the lowest address bit that is 0 says how many pages
+    const ones = order > 0 ? (1n << BigInt(order - 1)) - 1n : 0n;
+    const address = (BigInt(page) | ones) << 12n;
+    const source = BigInt(sourceId);
+    if (pasid === NO_PASID) return this.submit([0x3n | (source << 32n), address | sized]);
+    const every = pasid === ALL_PASIDS ? 1n : 0n;
+    const named = every === 0n ? BigInt(pasid) << 32n : 0n;
+    return this.submit([0x8n | (source << 16n) | named, address | (sized << 11n) | every]);
   }
 
   /** Queues a descriptor and a wait behind it; true if the wait is over when this returns. */

@@ -1,5 +1,7 @@
 /** PASIDE of a context entry; the directory has 128 entries. */
 export const PASIDE = 8;
+/** DTE of a context entry. */
+export const DTE = 4;
 
 /** Words of PASID table entries (VT-d 9.6); second stages have 48 bits. */
 export const firstStage = (root: number, domainId: number, levels: 4 | 5 = 4): bigint[] => [

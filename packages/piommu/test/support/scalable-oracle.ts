@@ -10,6 +10,8 @@ export interface ContextEntry {
   readonly directory: number;
   readonly withPasid: boolean;
   readonly ridPasid: number;
+  /** DTE: the guest invalidates what the device has cached itself. */
+  readonly deviceTlb: boolean;
 }
 
 /** A page of a first stage as it is or was. */
@@ -25,6 +27,8 @@ interface History {
   readonly context: FirstStageContext;
   /** Values of each page since the last invalidation that covered it. */
   readonly pages: Map<number, State[]>;
+  /** What the device's own cache may have: values since the guest's last device-TLB invalidation. */
+  readonly own: Map<number, State[]>;
   /** 2 MiB blocks whose table was changed since it was invalidated, not by leaf only. */
   readonly restructured: Set<number>;
 }
@@ -35,7 +39,7 @@ const PASIDS = 2 ** 20;
 export const requester = (sourceId: number, pasid: number): number =>
   sourceId * 2 * PASIDS + pasid + 1;
 export const pasidOf = (id: number): number => (id % (2 * PASIDS)) - 1;
-const deviceOf = (id: number): number => Math.floor(id / (2 * PASIDS));
+export const deviceOf = (id: number): number => Math.floor(id / (2 * PASIDS));
 
 /**
  * The oracle for guests in scalable mode. Requesters take the place of devices. First-stage tables are
@@ -50,6 +54,10 @@ export class ScalableOracle extends GuestOracle {
   readonly #pasids: readonly number[];
   readonly #probes: readonly number[];
   readonly #devices: number[] = [];
+  /** Devices with caches of their own. */
+  readonly #caching = new Set<number>();
+  /** DTE as of the last reading, by requester. */
+  readonly #deviceTlbs = new Map<number, boolean>();
   /** RID_PASID as of the last reading, by requester. */
   readonly #ridPasids = new Map<number, number>();
 
@@ -110,8 +118,11 @@ export class ScalableOracle extends GuestOracle {
     });
   }
 
-  assignDevice(sourceId: number): void {
+  /** `caching`: the device has a cache of its own. */
+  assignDevice(sourceId: number, caching: boolean): void {
     this.#devices.push(sourceId);
+    if (caching) this.#caching.add(sourceId);
+    else this.#caching.delete(sourceId);
     for (const id of this.#requestersOf(sourceId)) this.seen.set(id, NONE);
     this.evaluate(this.#requestersOf(sourceId));
   }
@@ -146,7 +157,10 @@ export class ScalableOracle extends GuestOracle {
 
   override evaluate(ids: readonly number[]): void {
     super.evaluate(ids);
-    for (const id of ids) this.#ridPasids.set(id, this.#ridPasidNow(id));
+    for (const id of ids) {
+      this.#ridPasids.set(id, this.#ridPasidNow(id));
+      this.#deviceTlbs.set(id, this.entries.get(deviceOf(id))?.deviceTlb ?? false);
+    }
     const before = new Map(this.#histories);
     for (const [id, context] of this.seen) {
       if (!this.translation || context.kind !== "first") {
@@ -154,7 +168,10 @@ export class ScalableOracle extends GuestOracle {
         continue;
       }
       const key = `${context.domainId},${context.root},${context.second},${pasidOf(id)}`;
-      if (before.get(id)?.key === key) continue;
+      if (before.get(id)?.key === key) {
+        if (!this.#deviceTlbs.get(id)!) refill(before.get(id)!);
+        continue;
+      }
       this.#histories.set(id, this.#joined(context, key, [...before.values()]));
     }
   }
@@ -180,6 +197,14 @@ export class ScalableOracle extends GuestOracle {
       return this.#ridPasids.get(id) === pasid && this.#ridPasidNow(id) === pasid;
     };
     this.#refresh(isMeant, range ?? {});
+  }
+
+  /** The guest invalidates what a device has cached itself; null: of all PASIDs. */
+  deviceTlb(sourceId: number, pasid: number | null, first: number, pages: number): void {
+    for (const [id, history] of this.#histories) {
+      if (deviceOf(id) !== sourceId || (pasid !== null && pasidOf(id) !== pasid)) continue;
+      refill(history, first, pages);
+    }
   }
 
   protected override contextNow(id: number): Context {
@@ -212,7 +237,8 @@ export class ScalableOracle extends GuestOracle {
   }
 
   #throughFirst(id: number, page: number, need: number, below: (gfn: number) => number): number[] {
-    const states = this.#histories.get(id)!.pages.get(page)!;
+    const { own, pages } = this.#histories.get(id)!;
+    const states = (this.#caching.has(deviceOf(id)) ? own : pages).get(page)!;
     const gfns = states.map((state) =>
       state !== null && (state.rights & need) === need ? below(state.gfn) : -1,
     );
@@ -228,7 +254,7 @@ export class ScalableOracle extends GuestOracle {
       pages.set(page, [...states, this.#stateOf(context.root, page)]);
     }
     const restructured = new Set(known.flatMap((other) => [...other.restructured]));
-    return { key, context, pages, restructured };
+    return { key, context, pages, own: new Map(pages), restructured };
   }
 
   #stateOf(root: number, page: number): State {
@@ -242,10 +268,12 @@ export class ScalableOracle extends GuestOracle {
     const before = this.tables.get(root)!.get(block);
     apply();
     const isRestructured = this.tables.get(root)!.get(block) !== before;
-    for (const { context, pages, restructured } of this.#histories.values()) {
+    for (const { context, own, pages, restructured } of this.#histories.values()) {
       if (context.root !== root) continue;
       if (isRestructured) restructured.add(block);
-      for (const [page, states] of pages) states.push(this.#stateOf(root, page));
+      for (const known of [own, pages]) {
+        for (const [page, states] of known) known.set(page, [...states, this.#stateOf(root, page)]);
+      }
     }
   }
 
@@ -255,17 +283,27 @@ export class ScalableOracle extends GuestOracle {
     range: { first?: number; pages?: number; leafOnly?: boolean } = {},
   ): void {
     const { first = 0, pages: count = Infinity, leafOnly = false } = range;
-    for (const [id, { context, pages, restructured }] of this.#histories) {
+    for (const [id, history] of this.#histories) {
+      const { context, pages, restructured } = history;
       if (!isMeant(id, context)) continue;
       for (const page of pages.keys()) {
         if (page < first || page >= first + count) continue;
         if (leafOnly && restructured.has(Math.floor(page / 512))) continue;
         pages.set(page, [this.#stateOf(context.root, page)]);
       }
+      // the host sees to devices that the guest has not allowed to cache
+      if (!this.#deviceTlbs.get(id)!) refill(history, first, count);
       if (leafOnly) continue;
       for (const block of restructured) {
         if (512 * block < first + count && 512 * (block + 1) > first) restructured.delete(block);
       }
     }
+  }
+}
+
+/** A device has dropped some pages: it may get anew what the unit may have of them. */
+function refill({ own, pages }: History, first = 0, count = Infinity): void {
+  for (const [page, states] of pages) {
+    if (page >= first && page < first + count) own.set(page, states);
   }
 }

@@ -1,23 +1,40 @@
 import type { PhysicalIommuHarness, PhysicalInterrupt } from "@viommu/conformance";
+import { AtcResult } from "@viommu/memory";
 import type { DmaPort } from "@viommu/memory";
 import { Access } from "@viommu/plugin";
 import { createPhysicalDevice } from "../../src/index.ts";
-import type { PhysicalUnitOptions } from "../../src/index.ts";
+import type { PhysicalDevice, PhysicalUnitOptions } from "../../src/index.ts";
 import { FULL, unitHost } from "./unit-host.ts";
 
 const DEVICE = 0x0123;
 const ALIAS = 0x0201;
 const OTHER = 0x0010;
 
-/** The model of a unit, for the conformance suite. */
+/** The model of a unit, for the conformance suite; devices may have caches of their own. */
 export function unitHarness(
   profile: typeof FULL = FULL,
   options: Partial<PhysicalUnitOptions> = {},
+  ats = false,
 ): PhysicalIommuHarness {
-  const devices = [{ sourceId: DEVICE, aliases: [ALIAS] }];
-  const { delivered, memory, unit } = unitHost(profile, { devices, ...options });
-  const port = (sourceId: number, pasid: number): DmaPort =>
-    createPhysicalDevice(unit, sourceId).dmaWith(pasid);
+  const devices = [
+    { sourceId: DEVICE, aliases: [ALIAS], ats },
+    { sourceId: OTHER, ats },
+  ];
+  const host = unitHost({ deviceTlb: ats, ...profile }, { devices, ...options });
+  const { delivered, memory, unit } = host;
+  const made = new Map<number, PhysicalDevice>();
+  const deviceOf = (sourceId: number): PhysicalDevice => {
+    const parts = ats ? { deviceTlb: {} } : {};
+    const device = made.get(sourceId) ?? createPhysicalDevice(unit, sourceId, parts);
+    made.set(sourceId, device);
+    return device;
+  };
+  /** An access; where its cache gives a device no right, it asks the unit for the access itself. */
+  const access = (sourceId: number, pasid: number, act: (port: DmaPort) => number): number => {
+    const result = act(deviceOf(sourceId).dmaWith(pasid));
+    if (result !== AtcResult.NO_PERMISSION) return result;
+    return act(createPhysicalDevice(unit, sourceId).dmaWith(pasid));
+  };
   return {
     iommu: unit,
     memory,
@@ -27,20 +44,20 @@ export function unitHarness(
     pasids: unit.info.nesting ? [1, 0x40] : [],
     read: (sourceId, pasid, address) => {
       const bytes = new Uint8Array(4);
-      if (port(sourceId, pasid).read(address, bytes) !== 0) return null;
+      if (access(sourceId, pasid, (port) => port.read(address, bytes)) !== 0) return null;
       return new DataView(bytes.buffer).getInt32(0, true);
     },
     write: (sourceId, pasid, address, value) =>
-      port(sourceId, pasid).writeWord(address, value) === 0,
+      access(sourceId, pasid, (port) => port.writeWord(address, value)) === 0,
     begin: (sourceId, address) => {
-      const segments = createPhysicalDevice(unit, sourceId).dma.segments(address, 64, Access.READ);
+      const segments = deviceOf(sourceId).dma.segments(address, 64, Access.READ);
       return () => {
         segments.release();
       };
     },
     interrupt: (sourceId, handle) => {
       delivered.length = 0;
-      createPhysicalDevice(unit, sourceId).interrupt(handle);
+      deviceOf(sourceId).interrupt(handle);
       return delivered.map(([upper, address, data]): PhysicalInterrupt => ({
         vector: data! & 0xff,
         destination: (upper! | ((address! >>> 12) & 0xff)) >>> 0,

@@ -36,6 +36,13 @@ export interface PhysicalIommu {
    * called, once, when the last of them is over. What they reach belongs to nobody else until then.
    */
   drain(done: (this: void) => void): boolean;
+  /**
+   * Drops what a device has cached itself of 2^order pages (52: all) from input page `page` on, for
+   * its requests with `pasid`, or those without for NO_PASID (device-TLB, VT-d 6.5.2.5). It has to
+   * follow an invalidation of the unit's caches. Missing where {@link NestedSpace.invalidate} always
+   * does so too.
+   */
+  invalidateDeviceTlb?(sourceId: number, pasid: number, page: number, order: number): void;
   /** Interrupt entries of its devices. */
   readonly interrupts: PhysicalInterrupts;
   /** Who is told of blocked requests of physical devices; null: nobody. */
@@ -135,7 +142,8 @@ export interface PagingSpace extends DeviceSpace {
   /**
    * Tells of each dirty page in 2^order pages from `dfn` on, large ones in their order, and makes it
    * clean. A request makes its page dirty when it is translated: what is translated after the return
-   * is told of next time; drain before the last reading.
+   * is told of next time; drain before the last reading. A device that translates itself makes pages
+   * dirty that it only reads, unless translation requests can say so (ECAP.NWFS).
    */
   readAndClearDirty(dfn: number, order: number, dirty: (dfn: number, order: number) => void): void;
   /** Gives all frames back. Throws ERR_VIOMMU_PIOMMU while a device or a nested space uses it. */
@@ -167,8 +175,12 @@ export interface FirstStage {
 export interface NestedSpace extends DeviceSpace {
   readonly kind: "nested";
   readonly parent: PagingSpace;
-  /** Drops what is cached of 2^order pages (52: all) from page `page` of the first-stage input on. */
-  invalidate(page: number, order: number, leafOnly: boolean): void;
+  /**
+   * Drops what is cached of 2^order pages (52: all) from page `page` of the first-stage input on.
+   * With `unitOnly`, what devices have cached themselves may stay until
+   * {@link PhysicalIommu.invalidateDeviceTlb}.
+   */
+  invalidate(page: number, order: number, leafOnly: boolean, unitOnly?: boolean): void;
   destroy(): void;
 }
 
