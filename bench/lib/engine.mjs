@@ -16,6 +16,8 @@ function capabilities({ decodeCapabilities }) {
     SSTS: 1,
     FSTS: 1,
     NEST: 1,
+    DT: 1,
+    HPTS: 1,
     PASID: 1,
     PSS: 19,
     SC: 1,

@@ -96,6 +96,27 @@ export class Guest {
     return root;
   }
 
+  /**
+   * Lets requests without PASID of a device of {@link scalableRootTable} through to the pages of 2 MiB
+   * from `base` (below 2 TiB) if they are translated: a host permission table with pages of 4 KiB
+   * (VT-d 9.12).
+   */
+  permitTranslated(rootTable, { sourceId }, base) {
+    const contexts = this.targetOf(rootTable + 16 * (sourceId >> 8));
+    const context = contexts + 32 * (sourceId & 0x7f);
+    this.words[context / 4] |= 0x24; // DTE, HPTE
+    const entry = this.targetOf(this.targetOf(context));
+    let table = this.allocate();
+    this.storeEntry(entry + 32, table, 0);
+    for (const shift of [41, 33, 25]) {
+      const next = this.allocate();
+      this.storeEntry(table + 16 * (Math.floor(base / 2 ** shift) % 256) + 8, next, 1);
+      table = next;
+    }
+    const first = table + 16 * (Math.floor(base / 2 ** 17) % 256);
+    this.words.fill(0x3333_3333, first / 4, first / 4 + 64);
+  }
+
   /** All that has been allocated so far lies below this address. */
   get end() {
     return this.#next;

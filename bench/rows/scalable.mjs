@@ -18,6 +18,7 @@ export const rows = [
   scalableRow("scalable-first", "miss, first-stage", "first", "844 ns", 4),
   scalableRow("nested", "miss, nested, 4 by 4 levels", "nested", undefined, 2.3),
   hitRow("hit-first", "hit, first-stage", translateWindow, [{ against: "ideal", atMost: 4 }]),
+  translatedRow(),
   // each request has another PASID than the one before
   hitRow("pasid-switch", `hit, ${PASIDS} PASIDs in turn`, pasidWindow(PASIDS), []),
 ];
@@ -36,6 +37,25 @@ function hitRow(id, title, window, goals) {
         viommu: { run: (start, count) => window(lane, start, count) },
         ...baselineLanes(kit, setup, { list }),
       };
+    },
+  };
+}
+
+/** Requests that a device-TLB has translated: only the host permission table is asked. */
+function translatedRow() {
+  return {
+    id: "translated",
+    title: `hit, translated requests with host permissions, ${HIT_PAGES} pages`,
+    packages: ["translation"],
+    goals: [],
+    lanes: (kit) => {
+      const list = randomPages(IOVA, HIT_PAGES);
+      const setup = scalableGuest({ pages: HIT_PAGES, stage: "first" });
+      setup.guest.permitTranslated(setup.rootTable, setup.devices[0], IOVA);
+      const lane = { ...createEngine(kit, setup), list };
+      lane.request.addressType = kit.packages.plugin.AddressType.TRANSLATED;
+      if (!answers(lane)) return null;
+      return { viommu: { run: (start, count) => translateWindow(lane, start, count) } };
     },
   };
 }
