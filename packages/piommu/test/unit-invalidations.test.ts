@@ -19,11 +19,11 @@ function watch({ dmaRemapper }: PhysicalUnit): string[] {
   if (!(dmaRemapper instanceof TranslationEngine)) throw new Error("another engine");
   const log: string[] = [];
   for (const name of METHODS) {
-    const real: (...ids: number[]) => void = dmaRemapper[name];
+    const real: (...ids: number[]) => void = dmaRemapper[name].bind(dmaRemapper);
     Object.assign(dmaRemapper, {
       [name]: (...ids: number[]): void => {
         log.push(`${name.slice("invalidate".length)} ${ids.join()}`);
-        real.apply(dmaRemapper, ids);
+        real(...ids);
       },
     });
   }
