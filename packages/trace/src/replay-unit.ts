@@ -1,5 +1,6 @@
 import type {
   DmaRemapper,
+  DmaRequest,
   GuestMemory,
   InterruptRemapper,
   InterruptSink,
@@ -7,6 +8,7 @@ import type {
 } from "@viommu/plugin";
 import { createUnit, profileFromRegisters } from "@viommu/vtd";
 import type { Profile } from "@viommu/vtd";
+import { decodeCapabilities, maxGuestAddressWidth } from "@viommu/vtd-spec";
 import type { TraceHeader } from "./format.ts";
 
 /** What a replay needs of a unit; a `VtdUnit` has it all. */
@@ -18,6 +20,11 @@ export interface ReplayUnit extends PendingWork {
   reset(): void;
   read(offset: number, size: number, out: Int32Array): void;
   write(offset: number, size: number, low: number, high: number): void;
+  /**
+   * Records the fault of a request that the reference blocked and the unit would not. A unit without
+   * it can't follow those deviations of the reference; they stay differences.
+   */
+  recordDmaFault?(reason: number, request: DmaRequest): void;
 }
 
 /** Makes the unit of a replay: CAP, ECAP and VER of the header, this memory, this sink. */
@@ -27,21 +34,30 @@ export type UnitFactory = (
   sink: InterruptSink,
 ) => ReplayUnit;
 
+/** Least and largest host address width of a unit. */
+const NARROWEST = 32;
+const WIDEST = 52;
+
 /** A `VtdUnit` for a trace. Throws ERR_VIOMMU_PROFILE where CAP and ECAP describe no such unit. */
 export const createReplayUnit: UnitFactory = (header, memory, sink) =>
   createUnit({
     name: header.name,
-    base: Number(header.unit.base),
+    // any address does: the accesses of a trace are offsets
+    base: Number(header.unit.base & 0xf_ffff_ffff_f000n),
     profile: profileOf(header),
     memory,
     sink,
   });
 
-/** CAP, ECAP and VER of a trace; the host address width is its `aw-bits`, or MGAW without. */
+/**
+ * CAP, ECAP and VER of a trace. The host address width is its `aw-bits` as far as CAP.MGAW and the
+ * table entries of the architecture reach, or MGAW without it.
+ */
 export function profileOf({ unit }: TraceHeader): Profile {
   const { ver, cap, ecap, addressWidth } = unit;
-  const width = addressWidth === undefined ? {} : { hostAddressWidth: addressWidth };
-  return profileFromRegisters({ ver, cap, ecap, ...width });
+  const widest = Math.min(maxGuestAddressWidth(decodeCapabilities(cap, ecap)), WIDEST);
+  const width = Math.max(Math.min(addressWidth ?? widest, widest), NARROWEST);
+  return profileFromRegisters({ ver, cap, ecap, hostAddressWidth: width });
 }
 
 const scratch = (): Int32Array => new Int32Array(2);
