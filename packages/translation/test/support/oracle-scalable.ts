@@ -1,24 +1,14 @@
 import { FaultReason } from "@viommu/vtd-spec";
-import { bit, Blocked, field, inInterruptRange, ones } from "./oracle.ts";
+import { bit, Blocked, field, inInterruptRange, ones, readEntry } from "./oracle.ts";
 import type { Page, Passage } from "./oracle.ts";
 import { translateFirstStage } from "./oracle-first-stage.ts";
+import { permittedPage } from "./oracle-host-permission.ts";
 import { translateSecondStage } from "./oracle-scalable-second-stage.ts";
 
 /*
- * Scalable mode of the slow model: VT-d 3.4.3, 9.2 to 9.6, the conditions SRT, SCT, SPD, SPT and SGN
- * of 7.1.3. Whole entries as bigints; nothing is cached.
+ * Scalable mode of the slow model: VT-d 3.4.3, 4.2.5, 9.2 to 9.6, the conditions SRT, SCT, SPD, SPT
+ * and SGN of 7.1.3. Whole entries as bigints; nothing is cached.
  */
-
-/** Reads an entry of up to eight qwords as one number; null where part of it is no memory. */
-function readEntry({ world }: Passage, address: bigint, qwords: number): bigint | null {
-  let value = 0n;
-  for (let i = 0; i < qwords; i += 1) {
-    const qword = world.read(address + 8n * BigInt(i));
-    if (qword === null) return null;
-    value |= qword << BigInt(64 * i);
-  }
-  return value;
-}
 
 /** Reserved bits of a field that is there only with a capability. */
 const unless = (capability: number, high: number, low: number): bigint =>
@@ -32,7 +22,9 @@ export function scalableMode(passage: Passage): Page {
     throw new Blocked(FaultReason.PASID_BEYOND_PSS);
   }
   const context = readContext(passage);
-  if (ask.addressType === 2) return untranslated(passage);
+  // 4.2.5: without HPTE, the PASID table has no say in translated requests
+  const isTranslated = ask.addressType === 2;
+  if (isTranslated && !bit(context, 5)) return untranslated(passage);
 
   const pasid = withPasid ? BigInt(ask.pasid) : field(context, 83, 64);
   const privileged = withPasid ? (ask.access & 8) !== 0 : bit(context, 84);
@@ -52,6 +44,11 @@ export function scalableMode(passage: Passage): Page {
     (usesFirst && (fspm > 1n || (fspm === 1n && cap.FS5LP === 0))) ||
     (type === 3n && fsRoot >> BigInt(width) !== 0n);
   if (invalid) throw new Blocked(FaultReason.PASID_ENTRY_INVALID);
+  if (isTranslated) {
+    const width = 49n + field(entry, 257, 256);
+    if (ask.address >> width !== 0n) throw new Blocked(FaultReason.HPT_ADDRESS_BEYOND_SIZE);
+    return permittedPage(passage, untranslated(passage), field(entry, 319, 268) << 12n);
+  }
   if (withPasid && (ask.access & 4) !== 0) {
     throw new Blocked(FaultReason.PASID_ENTRY_EXECUTE_BLOCKED);
   }
@@ -162,6 +159,8 @@ function readPasidEntry(passage: Passage, directory: bigint, pasid: bigint): big
   const onlyWithout = [1n, 4n].includes(field(entry, 8, 6));
   const reserved =
     ones(511, 336) |
+    ones(335, 320 + 4 + 2 * cap.ND) |
+    ones(319, 256 + haw) |
     unless(cap.HPTS, 335, 268) |
     ones(267, 259) |
     unless(cap.HPTS, 258, 256) |

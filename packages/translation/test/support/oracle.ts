@@ -63,6 +63,17 @@ export const field = (value: bigint, high: number, low: number): bigint =>
 export const ones = (high: number, low: number): bigint =>
   high < low ? 0n : ((1n << BigInt(high - low + 1)) - 1n) << BigInt(low);
 
+/** Reads an entry of up to eight qwords as one number; null where part of it is no memory. */
+export function readEntry({ world }: Passage, address: bigint, qwords: number): bigint | null {
+  let value = 0n;
+  for (let i = 0; i < qwords; i += 1) {
+    const qword = world.read(address + 8n * BigInt(i));
+    if (qword === null) return null;
+    value |= qword << BigInt(64 * i);
+  }
+  return value;
+}
+
 export const inInterruptRange = (address: bigint): boolean => address >> 20n === 0xfeen;
 
 const touchesInterruptRange = (address: bigint, shift: bigint): boolean =>

@@ -1,6 +1,8 @@
 import { hiFromBigint, loFromBigint } from "@viommu/plugin";
+import type { Capabilities } from "@viommu/vtd-spec";
 import type { Random } from "./random.ts";
 import { FIRST_TABLE, Soup } from "./soup.ts";
+import type { SoupOptions } from "./soup.ts";
 
 const INDICES = [0n, 1n, 17n, 511n];
 const DIRECTORIES = 5;
@@ -8,8 +10,13 @@ const PASID_TABLES = 8;
 /** Slots of a PASID table that are filled. */
 const SLOTS = [0n, 1n, 2n];
 
+/** What a test wants to be other than random. */
+export interface ScalableOptions extends SoupOptions {
+  readonly capabilities?: Partial<Capabilities>;
+}
+
 /** A machine in scalable mode. Tables, entries and guests' mistakes come from the seed. */
-export function scalableSoup(random: Random): Soup {
+export function scalableSoup(random: Random, options: ScalableOptions = {}): Soup {
   const some = (): number => random.below(2);
   const smpwc = random.of([0, 1, 1, 1]);
   const first = random.of([0, 1, 1, 1]);
@@ -44,8 +51,10 @@ export function scalableSoup(random: Random): Soup {
       PTRS: some(),
       PSS: random.of([5, 19, 19, 19]),
       SSIRWS: some(),
+      ...options.capabilities,
     },
     1,
+    options,
   );
   soup.ssirwe = soup.capabilities.SSIRWS === 1 && random.chance(60);
   soup.latch();
@@ -54,8 +63,8 @@ export function scalableSoup(random: Random): Soup {
   return soup;
 }
 
-/** The page of the context table half for a source. */
-function contextEntryOf(soup: Soup, source: number): bigint {
+/** Where the context entry of a source lies. */
+export function contextEntryOf(soup: Soup, source: number): bigint {
   const half = ((source >> 8) & 1) * 2 + ((source >> 7) & 1);
   return soup.pages[1 + half]! + 32n * BigInt(source & 0x7f);
 }
@@ -77,9 +86,7 @@ function fillTables(soup: Soup): void {
       soup.write(directory + 8n * index, value | soup.some((1n << 64n) - 4n, 2));
     }
   }
-  for (const table of pages.slice(PASID_TABLES, FIRST_TABLE)) {
-    for (const slot of SLOTS) writePasidEntry(soup, table + 64n * slot);
-  }
+  for (const at of pasidEntries(soup)) writePasidEntry(soup, at);
   for (const [level, page] of soup.tables()) {
     // identity for the tables themselves, so that nested walks find them
     for (let i = 0n; level === 1 && i < 32n; i += 1n) {
@@ -190,7 +197,7 @@ function entry(soup: Soup, level: number, index: bigint): bigint {
 
 /** Changes some tables, and invalidates what may have been made of them. */
 export function changeTables(soup: Soup): void {
-  const { random, engine, pages } = soup;
+  const { random, engine } = soup;
   const tables = soup.tables();
   for (let i = 0; i < 8; i += 1) {
     const [level, page] = random.of(tables);
@@ -215,9 +222,7 @@ export function changeTables(soup: Soup): void {
       engine.invalidateIotlbGlobal();
       return;
     case 4:
-      for (const table of pages.slice(PASID_TABLES, FIRST_TABLE)) {
-        for (const slot of SLOTS) writePasidEntry(soup, table + 64n * slot);
-      }
+      for (const at of pasidEntries(soup)) writePasidEntry(soup, at);
       engine.invalidatePasidCacheGlobal();
       engine.invalidateIotlbGlobal();
       return;
@@ -229,18 +234,21 @@ export function changeTables(soup: Soup): void {
 
 /** Domain-ids that a flipped bit has made. */
 function strays(soup: Soup): number[] {
-  return soup.pages
+  return pasidEntries(soup).map((at) => Number((soup.read(at + 8n) ?? 0n) & 0xffffn));
+}
+
+/** Where the PASID table entries that are filled in lie. */
+export function pasidEntries({ pages }: Soup): bigint[] {
+  return pages
     .slice(PASID_TABLES, FIRST_TABLE)
-    .flatMap((table) =>
-      SLOTS.map((slot) => Number((soup.read(table + 64n * slot + 8n) ?? 0n) & 0xffffn)),
-    );
+    .flatMap((table) => SLOTS.map((slot) => table + 64n * slot));
 }
 
 /** What memory should hold: the flags that the model sets are carried over. */
 export class Shadow {
   private readonly soup: Soup;
-  private readonly low = new Uint8Array(1 << 17);
-  private readonly high = new Uint8Array(1 << 16);
+  /** One for each region. */
+  private copies: Uint8Array[] = [];
 
   constructor(soup: Soup) {
     this.soup = soup;
@@ -248,27 +256,28 @@ export class Shadow {
   }
 
   refresh(): void {
-    this.copy(this.low, this.high);
+    this.copies = this.copy();
   }
 
   write(address: bigint, value: bigint): void {
-    const isLow = address < 1n << 17n;
-    const bytes = isLow ? this.low : this.high;
-    const offset = Number(isLow ? address : address - 0x1_4000_0000n);
-    new DataView(bytes.buffer).setBigUint64(offset, value, true);
+    const at = Number(address);
+    this.soup.regions.forEach(({ base, size }, i) => {
+      if (at < base || at >= base + size) return;
+      new DataView(this.copies[i]!.buffer).setBigUint64(at - base, value, true);
+    });
   }
 
   /** Whether memory holds nothing else. */
   isSame(): boolean {
-    const low = new Uint8Array(1 << 17);
-    const high = new Uint8Array(1 << 16);
-    this.copy(low, high);
-    return Buffer.compare(low, this.low) === 0 && Buffer.compare(high, this.high) === 0;
+    return this.copy().every((bytes, i) => Buffer.compare(bytes, this.copies[i]!) === 0);
   }
 
-  private copy(low: Uint8Array, high: Uint8Array): void {
-    this.soup.memory.readBytes(0, 0, low);
-    const base = 0x1_4000_0000n;
-    this.soup.memory.readBytes(hiFromBigint(base), loFromBigint(base), high);
+  private copy(): Uint8Array[] {
+    return this.soup.regions.map(({ base, size }) => {
+      const bytes = new Uint8Array(size);
+      const address = BigInt(base);
+      this.soup.memory.readBytes(hiFromBigint(address), loFromBigint(address), bytes);
+      return bytes;
+    });
   }
 }

@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from "node:util";
 import { createMemory } from "@viommu/memory";
 import type { ChunkedMemory } from "@viommu/memory";
 import { createHookTable, hiFromBigint, loFromBigint, toBigint } from "@viommu/plugin";
@@ -16,9 +17,23 @@ const INDICES = [0, 1, 17, 511];
 /** Pages before this one are for root and context tables. */
 export const FIRST_TABLE = 18;
 
+/** A part of memory: address of the first byte, and size in bytes. */
+export interface Region {
+  readonly base: number;
+  readonly size: number;
+}
+
+/** What a test wants to be other than random. */
+export interface SoupOptions {
+  readonly hostAddressWidth?: number;
+  /** Memory besides what the pages lie in. */
+  readonly regions?: readonly Region[];
+}
+
 /** A machine with random capabilities and tables that are mostly, but not always, in order. */
 export class Soup implements World {
   readonly random: Random;
+  readonly regions: readonly Region[];
   readonly memory: ChunkedMemory;
   readonly capabilities: Capabilities;
   readonly hostAddressWidth: number;
@@ -34,17 +49,22 @@ export class Soup implements World {
   readonly faults: { reason: number; suppressed: boolean; address: bigint }[] = [];
   readonly sources = [0x0000, 0x0001, 0x0011, 0x00ff, 0x0100, 0x1101, 0xff11, 0x0002];
 
-  constructor(random: Random, capabilities: Partial<Capabilities>, ttm: number) {
+  constructor(
+    random: Random,
+    capabilities: Partial<Capabilities>,
+    ttm: number,
+    options: SoupOptions = {},
+  ) {
     this.random = random;
     this.capabilities = capabilitiesOf(capabilities);
-    this.hostAddressWidth = random.of([36, 39, 46, 52]);
+    this.hostAddressWidth = options.hostAddressWidth ?? random.of([36, 39, 46, 52]);
     this.majorVersion = random.of([1, 8]);
-    this.memory = createMemory({
-      regions: [
-        { base: 0, size: 1 << 17 },
-        { base: Number(HIGH), size: 1 << 16 },
-      ],
-    });
+    this.regions = [
+      { base: 0, size: 1 << 17 },
+      { base: Number(HIGH), size: 1 << 16 },
+      ...(options.regions ?? []),
+    ];
+    this.memory = createMemory({ regions: this.regions });
     for (let i = 1n; i < 28n; i += 1n) this.pages.push(i << 12n);
     for (let i = 0n; i < 10n; i += 1n) this.pages.push(HIGH + (i << 12n));
     this.pages.push(0x2_0000n, 0x8000_0000n);
@@ -182,7 +202,7 @@ export function representable(answer: Answer): Answer {
 }
 
 export function same(a: unknown, b: unknown): boolean {
-  return show(a) === show(b);
+  return isDeepStrictEqual(a, b);
 }
 
 export function show(value: unknown): string {
