@@ -4,6 +4,8 @@
 
 /** PASID value, bits 123:104. */
 export const RECORD_PASID: bigint = 0xf_ffffn << 104n;
+/** Source-id, bits 79:64. */
+export const RECORD_SID: bigint = 0xffffn << 64n;
 /** PASID present. */
 export const RECORD_PP: bigint = 1n << 95n;
 /** Fault reason, bits 103:96. */

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { DMA } from "./lines.ts";
+import { DMA, HEADER, IRQ } from "./lines.ts";
 import { lastOf, SCALABLE, verdicts } from "./scripted-unit.ts";
 import type { ScriptedUnit } from "./scripted-unit.ts";
 
@@ -99,9 +99,15 @@ describe("fault-record-pp", () => {
 const REASONS: Readonly<Record<number, readonly number[]>> = {
   0x01: [0x39],
   0x02: [0x41],
+  0x03: [0x7b],
   0x04: [0x84],
   0x05: [0x85, 0x79],
   0x06: [0x86, 0x79],
+  0x07: [0x78],
+  0x08: [0x38],
+  0x09: [0x40],
+  0x0a: [0x3a],
+  0x0b: [0x42],
   0x0c: [0x7a],
 };
 
@@ -161,6 +167,116 @@ describe("pasid-entry-absent-reason", () => {
     expect(await pair(0x59, 0x5b)).toBe("dma different, frcd different");
     expect(await pair(0x5b, 0x58)).toBe("dma different, frcd different");
     expect(await pair(0x5b, 0x59, [])).toBe("dma different, frcd different");
+  });
+});
+
+describe("interrupt-range-reason", () => {
+  const pair = async (expected: number, actual: number, header: object, mode: object[] = []) => {
+    const event = {
+      ...DMA,
+      result: { ok: false, fault: `0x${expected.toString(16).padStart(2, "0")}` },
+    };
+    const { comparisons } = await lastOf(
+      [...mode, event],
+      (unit) => {
+        unit.onDma = () => actual;
+      },
+      header,
+    );
+    return verdicts(comparisons);
+  };
+  const scalableUnit = { ...HEADER, unit: { ...HEADER.unit, ecap: "0x480080f00f4a" } };
+
+  it("accepts 87h for 0Eh in legacy mode, from a reference with scalable mode", async () => {
+    expect(await pair(0x87, 0x0e, scalableUnit)).toBe("dma accepted(interrupt-range-reason)");
+    expect(await pair(0x0e, 0x87, scalableUnit)).toBe("dma different");
+    expect(await pair(0x87, 0x0e, HEADER)).toBe("dma different");
+    expect(await pair(0x87, 0x0e, scalableUnit, SCALABLE)).toBe("dma different");
+  });
+});
+
+describe("fault-record-pasid-lost", () => {
+  const pair = (
+    expected: { reason: number; bits: bigint },
+    actual: { reason: number; bits: bigint },
+    mode: readonly object[] = SCALABLE,
+  ): Promise<string> =>
+    denied(
+      mode,
+      { reason: expected.reason, high: high(expected.reason, expected.bits) },
+      { reason: actual.reason, high: high(actual.reason, actual.bits) },
+    );
+  const name = "fault-record-pasid-lost";
+
+  it("accepts a record without PASID for a fault before the page walk, and for no other", async () => {
+    const ours = PP | pasid(0x12345n);
+    const before = await pair({ reason: 0x51, bits: 0n }, { reason: 0x51, bits: ours });
+    expect(before).toBe(`dma equal, frcd accepted(${name})`);
+    const legacy = await pair({ reason: 2, bits: 0n }, { reason: 0x41, bits: ours });
+    expect(legacy).toBe(
+      `dma accepted(scalable-legacy-reason), frcd accepted(scalable-legacy-reason+${name})`,
+    );
+    const different = "dma equal, frcd different";
+    expect(await pair({ reason: 0x71, bits: 0n }, { reason: 0x71, bits: ours })).toBe(different);
+    expect(await pair({ reason: 0x51, bits: pasid(1n) }, { reason: 0x51, bits: ours })).toBe(
+      different,
+    );
+    expect(await pair({ reason: 0x51, bits: 0n }, { reason: 0x51, bits: ours }, [])).toBe(
+      different,
+    );
+  });
+
+  it("accepts that the upper 4 bits of the PASID are missing, and no others", async () => {
+    const ours = PP | pasid(0x12345n);
+    const cut = (bits: bigint): Promise<string> =>
+      pair({ reason: 0x71, bits: PP | pasid(bits) }, { reason: 0x71, bits: ours });
+    expect(await cut(0x2345n)).toBe(`dma equal, frcd accepted(${name})`);
+    expect(await cut(0x2344n)).toBe("dma equal, frcd different");
+    expect(await cut(0x22345n)).toBe("dma equal, frcd different");
+  });
+});
+
+describe("fault-record-no-requester", () => {
+  const IRES = 1 << 25;
+  const entry = (sid: number, reason: number, index = 5n): readonly [bigint, bigint] => [
+    (1n << 63n) | (BigInt(reason) << 32n) | BigInt(sid),
+    index << 48n,
+  ];
+  const seen = async (
+    expected: readonly [bigint, bigint],
+    actual: readonly [bigint, bigint],
+    reason: number,
+    sid: string | null = null,
+  ): Promise<string> => {
+    const event = {
+      ...IRQ,
+      sid,
+      frcd: [[0, ...expected.map((part) => `0x${part.toString(16)}`)]],
+      result: { ok: false, fault: `0x${reason.toString(16)}` },
+    };
+    const { comparisons } = await lastOf([event], (unit) => {
+      unit.words.set(0x1c, IRES);
+      unit.onIrq = () => reason;
+      unit.effect = () => {
+        unit.record(...actual);
+      };
+    });
+    return verdicts(comparisons);
+  };
+  const accepted = "irq equal, frcd accepted(fault-record-no-requester)";
+  const different = "irq equal, frcd different";
+
+  it("accepts FFFFh for the source-id of the I/O APIC", async () => {
+    for (const reason of [0x20, 0x21, 0x22, 0x23, 0x24]) {
+      expect(await seen(entry(0xffff, reason), entry(0xff00, reason), reason)).toBe(accepted);
+    }
+  });
+
+  it("accepts no other source-id on either side, and no other difference", async () => {
+    expect(await seen(entry(0xfffe, 0x22), entry(0xff00, 0x22), 0x22)).toBe(different);
+    expect(await seen(entry(0xffff, 0x22), entry(0xff08, 0x22), 0x22)).toBe(different);
+    expect(await seen(entry(0xffff, 0x22), entry(0xff00, 0x22, 6n), 0x22)).toBe(different);
+    expect(await seen(entry(0xffff, 0x26), entry(0xff00, 0x26), 0x26)).toBe(different);
   });
 });
 
