@@ -219,8 +219,8 @@ export class VtdUnit implements MmioRegion, PendingWork, Snapshottable {
   /**
    * The effective memory type of the page that a request reaches (VT-d 3.11), for devices in the
    * coherency domain of the processors: what the MTRRs say of its address, PAT and CD and EMTE of the
-   * PASID table entry, and EMT and IPAT of second-stage entries. In legacy mode, for pass-through and
-   * while translation is off it is WB (VT-d 3.11.4.1).
+   * PASID table entry, and EMT and IPAT of second-stage entries (table 9). It is WB in legacy mode
+   * (VT-d 3.11.4.1), for pass-through without CD, and while translation is off.
    *
    * Returns 0 UC, 1 WC, 4 WT, 5 WP, 6 WB, or -1 for a request that is blocked and for all of a unit
    * without MTS. Has no effects but the answer in the request, which is that of `dma.probe`. In a
