@@ -131,6 +131,7 @@ describe("VT-d 7.1.3: HPT faults", () => {
     ["HPT.1, A0h: the HPTL2E", entry(ENTRY[3], pointer(FAR)), READ, 0xa0],
     ["HPT.1, A0h: the HPTL1E", entry(ENTRY[2], pointer(FAR)), WRITE, 0xa0],
     ["HPT.1, A0h: a zero-length read", entry(ENTRY[2], pointer(FAR)), ZERO_LENGTH, 0xa0],
+    ["HPT.2, A1h: bit 2", entry(ENTRY[1], permission(1, 3n) | 4n), READ, 0xa1],
     ["HPT.3, A2h: the HPTL4E", hptFields(PASIDS, FAR), READ, 0xa2],
     ["HPT.4, A3h: HPTL4E without AV", entry(ENTRY[4], L3 << 64n), ZERO_LENGTH, 0xa3],
     ["HPT.4, A3h: HPTL3E without AV", entry(ENTRY[3], L2 << 64n), ZERO_LENGTH, 0xa3],
