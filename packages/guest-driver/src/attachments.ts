@@ -1,5 +1,6 @@
 import type { AddressSpace } from "./address-space.ts";
 import type { DeviceSetup } from "./device-table.ts";
+import { badState, hex } from "./errors.ts";
 import type { DeviceId } from "./topology.ts";
 import type { UnitDriver } from "./unit-driver.ts";
 
@@ -37,14 +38,30 @@ export class Attachments {
     for (const attachments of this.#devices.values()) yield* attachments.values();
   }
 
-  /** Leads requests of a device to a space; they must be led nowhere before. */
+  /**
+   * Leads requests of a device to a space; they must be led nowhere before. With host permissions
+   * those without PASID come first: their entry has the permissions of all.
+   */
   make(device: DeviceId, attachment: Attachment): void {
     const { unit, device: setup, pasid, space } = attachment;
     const key = keyOf(device);
     const attachments = this.#devices.get(key) ?? new Map<number | null, Attachment>();
+    const isFirst = attachments.size === 0;
+    if (setup.hostPermissions && isFirst && pasid !== null) {
+      throw badState(
+        `device ${hex(setup.sourceId)} has host permissions, and is in no domain without PASID`,
+        "attach() it first: the entry of its requests without PASID has the permissions of all",
+      );
+    }
     // a predecessor may have left an entry
-    if (attachments.size === 0) unit.unbind(setup, null);
-    space.add(unit, setup, pasid);
+    if (isFirst) unit.unbind(setup, null);
+    if (isFirst && setup.hostPermissions) unit.permissions.open(setup.sourceId);
+    try {
+      space.add(unit, setup, pasid);
+    } catch (error) {
+      if (isFirst) unit.permissions.close(setup.sourceId);
+      throw error; // no memory for tables
+    }
     this.#devices.set(key, attachments.set(pasid, attachment));
   }
 
@@ -52,9 +69,18 @@ export class Attachments {
   end(device: DeviceId, attachment: Attachment): void {
     const key = keyOf(device);
     const attachments = this.#devices.get(key)!;
-    attachments.delete(attachment.pasid);
-    if (attachments.size === 0) this.#devices.delete(key);
-    attachment.space.remove(attachment.unit, attachment.device, attachment.pasid);
+    const { unit, device: setup, pasid, space } = attachment;
+    if (setup.hostPermissions && pasid === null && attachments.size > 1) {
+      throw badState(
+        `device ${hex(setup.sourceId)} has host permissions, and its PASIDs are in use`,
+        "detach and unbind them first: they need its entry without PASID",
+      );
+    }
+    attachments.delete(pasid);
+    const isLast = attachments.size === 0;
+    if (isLast) this.#devices.delete(key);
+    space.remove(unit, setup, pasid);
+    if (isLast) unit.permissions.close(setup.sourceId);
   }
 }
 

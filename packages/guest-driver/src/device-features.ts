@@ -11,6 +11,12 @@ export interface DeviceFeatures {
   readonly pageRequests?: boolean;
   /** Its PASIDs have this many bits, 1 to 20: in scalable mode; the unit needs ECAP.PASID. */
   readonly pasidBits?: number;
+  /**
+   * Its translated requests reach the pages of its domains and processes and nothing else, whatever
+   * its device-TLB holds (HPT, VT-d 4.2.4): with `deviceTlb`, in scalable mode; the unit needs
+   * ECAP.HPTS.
+   */
+  readonly hostPermissions?: boolean;
   /** Source-id of its physical function if it is a virtual one; its own unless given (PFSID). */
   readonly physicalFunction?: number;
   /** Invalidations that its device-TLB takes at a time, 1 to 32, which it is unless given (MIP). */
@@ -28,19 +34,32 @@ export function setupOf(
   mode: TableMode,
 ): DeviceSetup {
   const { deviceTlb = false, pageRequests = false, pasidBits = 0 } = features;
+  const { hostPermissions = false } = features;
   const { physicalFunction = sourceId, pendingInvalidations = MOST_PENDING } = features;
-  const { DT, PRS, PASID, PSS } = unit.capabilities;
+  const { DT, PRS, PASID, PSS, HPTS } = unit.capabilities;
   const refuse = (what: string, remedy: string): never => {
     throw notCapable(`${unit.name}, above device ${hex(sourceId)}, ${what}`, remedy);
   };
   if (deviceTlb && DT === 0) refuse("has no device-TLB support (ECAP.DT)", "leave deviceTlb out");
-  if (mode === "legacy" && (pageRequests || pasidBits > 0)) {
-    refuse("is in legacy mode, without PASIDs and page requests", 'use mode "scalable"');
+  if (mode === "legacy" && (pageRequests || pasidBits > 0 || hostPermissions)) {
+    refuse(
+      "is in legacy mode, without PASIDs, page requests and host permissions",
+      'use mode "scalable"',
+    );
   }
   if (pageRequests && PRS === 0) refuse("takes no page requests (ECAP.PRS)", "leave them out");
   if (pageRequests && !deviceTlb) {
     refuse(
       "takes page requests only of devices with a device-TLB (VT-d 9.4)",
+      "give deviceTlb too",
+    );
+  }
+  if (hostPermissions && HPTS === 0) {
+    refuse("has no host permission tables (ECAP.HPTS)", "leave hostPermissions out");
+  }
+  if (hostPermissions && !deviceTlb) {
+    refuse(
+      "gives permissions only to devices with a device-TLB (VT-d 4.2.5)",
       "give deviceTlb too",
     );
   }
@@ -56,6 +75,7 @@ export function setupOf(
     deviceTlb,
     pageRequests,
     pasidBits: usableBits,
+    hostPermissions,
     physicalFunction,
     pendingInvalidations,
   };

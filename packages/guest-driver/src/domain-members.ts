@@ -1,4 +1,6 @@
 import type { DeviceBinding, DeviceSetup, FirstStage } from "./device-table.ts";
+import { grantAll } from "./device-permissions.ts";
+import type { DevicePermissions } from "./device-permissions.ts";
 import type { DomainFormat } from "./domain-format.ts";
 import {
   deviceTlbRequest,
@@ -8,6 +10,7 @@ import {
   pasidIotlbRequest,
 } from "./invalidation.ts";
 import type { InvalidationRequest, PageBlock } from "./invalidation.ts";
+import type { PageRights } from "./permission-counts.ts";
 import { RID_PASID } from "./scalable-root-table.ts";
 import type { UnitDriver } from "./unit-driver.ts";
 
@@ -57,22 +60,32 @@ export class DomainMembers {
     return this.#units.get(unit)!.domainId;
   }
 
+  /** A change of its pages is a change of host permissions too. */
+  get needPermission(): boolean {
+    for (const { members } of this.#units.values()) {
+      for (const { device } of members.values()) if (device.hostPermissions) return true;
+    }
+    return false;
+  }
+
   /**
    * Points an entry of a device to the domain. With `process`, a first-stage table that lies on top
-   * of it, whose addresses the domain translates.
+   * of it, whose addresses the domain translates. `targets`: the pages that are mapped, for a device
+   * with host permissions.
    */
   add(
     unit: UnitDriver,
     device: DeviceSetup,
     pasid: number | null,
     process: FirstStage | null,
+    targets: readonly PageRights[],
   ): void {
     const membership = this.#units.get(unit) ?? {
       domainId: unit.domainIds.allocate(),
       members: new Map<string, Member>(),
     };
     try {
-      unit.bind(device, pasid, this.#bindingOf(membership.domainId, process));
+      unit.bind(device, pasid, this.#bindingOf(membership.domainId, process), targets);
     } catch (error) {
       if (membership.members.size === 0) unit.domainIds.release(membership.domainId);
       throw error; // no memory for tables
@@ -82,13 +95,28 @@ export class DomainMembers {
   }
 
   /** Clears that entry; when it was the last one under its unit, the unit's domain-id is free. */
-  remove(unit: UnitDriver, device: DeviceSetup, pasid: number | null): void {
+  remove(
+    unit: UnitDriver,
+    device: DeviceSetup,
+    pasid: number | null,
+    targets: readonly PageRights[],
+  ): void {
     const { domainId, members } = this.#units.get(unit)!;
     members.delete(keyOf(device, pasid));
-    unit.unbind(device, pasid);
+    unit.unbind(device, pasid, { targets });
     if (members.size > 0) return;
     this.#units.delete(unit);
     unit.domainIds.release(domainId);
+  }
+
+  /** Lets devices with host permissions reach pages, before entries for these are made. */
+  permit(targets: readonly PageRights[]): void {
+    grantAll(this.#permissions(), targets);
+  }
+
+  /** Takes that back, when units and devices have forgotten the entries (VT-d 6.5.3.4). */
+  forbid(targets: readonly PageRights[]): void {
+    for (const permissions of this.#permissions()) permissions.revoke(targets);
   }
 
   /** Entries for these pages were made: only a unit with caching mode may know them as absent. */
@@ -127,6 +155,13 @@ export class DomainMembers {
         ...deviceTlbRequests(membership, EVERYTHING),
       ]);
     }
+  }
+
+  /** For each member those of its device, so that each is a reason of its own. */
+  #permissions(): DevicePermissions[] {
+    return [...this.#units].flatMap(([unit, { members }]) =>
+      [...members.values()].flatMap(({ device }) => unit.permissions.of(device.sourceId) ?? []),
+    );
   }
 
   #bindingOf(domainId: number, process: FirstStage | null): DeviceBinding {

@@ -10,6 +10,7 @@ import type { Unflushed } from "./flush-queue.ts";
 import { IovaAllocator } from "./iova-allocator.ts";
 import type { PageAllocator } from "./page-allocator.ts";
 import type { PagingTable } from "./paging-table.ts";
+import type { PageRights } from "./permission-counts.ts";
 import { PAGE_SIZE } from "./table-memory.ts";
 import type { UnitDriver } from "./unit-driver.ts";
 
@@ -36,6 +37,11 @@ export interface DomainParts {
   readonly pageLimit: number;
   /** Null: strict. */
   readonly flushThreshold: number | null;
+}
+
+/** As {@link Unflushed}, while tables still drop out. */
+interface Withdrawn extends Unflushed {
+  readonly retired: number[];
 }
 
 /** Guest pages in a row. */
@@ -116,9 +122,10 @@ export class Domain implements AddressSpace {
       this.#invalidateAndReuse(first, count);
       return;
     }
+    const permitted = this.#permitted(first, count);
     const retired: number[] = [];
     this.#parts.table.unmap(first, count, retired);
-    if (this.#queue.add({ first, count, retired })) this.flush();
+    if (this.#queue.add({ first, count, retired, permitted })) this.flush();
   }
 
   /** Ends the time in which devices may reach what was unmapped lazily. */
@@ -127,6 +134,7 @@ export class Domain implements AddressSpace {
     if (waiting.length === 0) return;
     this.#parts.members.invalidateAll();
     this.counters.flushes += 1;
+    this.#parts.members.forbid(waiting.flatMap(({ permitted }) => permitted));
     for (const entry of waiting) this.#reuse(entry);
   }
 
@@ -163,18 +171,18 @@ export class Domain implements AddressSpace {
   /** Called by the driver: requests of a device see this domain from now on. */
   add(unit: UnitDriver, device: DeviceSetup, pasid: number | null): void {
     this.#checkUsable();
-    this.#parts.members.add(unit, device, pasid, null);
+    this.#parts.members.add(unit, device, pasid, null, this.#targetsFor(device));
   }
 
   /** Called by the driver: they see a process whose addresses this domain translates. */
   addNested(unit: UnitDriver, device: DeviceSetup, pasid: number, process: FirstStage): void {
     this.#checkUsable();
-    this.#parts.members.add(unit, device, pasid, process);
+    this.#parts.members.add(unit, device, pasid, process, this.#targetsFor(device));
   }
 
   /** Called by the driver: such requests see nothing from now on. */
   remove(unit: UnitDriver, device: DeviceSetup, pasid: number | null): void {
-    this.#parts.members.remove(unit, device, pasid);
+    this.#parts.members.remove(unit, device, pasid, this.#targetsFor(device));
   }
 
   /** Called by the driver: the id that a unit with devices in this domain knows it by. */
@@ -223,7 +231,7 @@ export class Domain implements AddressSpace {
     try {
       this.#write(runs, first, access);
     } catch (error) {
-      this.#invalidateAndReuse(first, this.#iova.release(first)); // no memory for tables
+      this.#iova.reuse(first, this.#iova.release(first)); // no memory for tables
       throw error;
     }
     this.counters.mapped += 1;
@@ -233,10 +241,20 @@ export class Domain implements AddressSpace {
   #write(runs: readonly Run[], first: number, access: number): void {
     const { table, members, pages } = this.#parts;
     const retired: number[] = [];
+    const permitted = members.needPermission
+      ? runs.map((run) => ({ ...run, access: table.effective(access) }))
+      : [];
+    members.permit(permitted);
     let next = first;
-    for (const { page, count } of runs) {
-      table.map(next, page, count, access, retired);
-      next += count;
+    try {
+      for (const { page, count } of runs) {
+        table.map(next, page, count, access, retired);
+        next += count;
+      }
+    } catch (error) {
+      const count = runs.reduce((sum, run) => sum + run.count, 0);
+      this.#withdraw({ first, count, retired, permitted });
+      throw error;
     }
     if (retired.length === 0) {
       members.pagesMapped(first, next - first);
@@ -248,15 +266,35 @@ export class Domain implements AddressSpace {
   }
 
   #invalidateAndReuse(first: number, count: number): void {
-    const retired: number[] = [];
-    this.#parts.table.unmap(first, count, retired);
-    this.#parts.members.invalidatePages(first, count, retired.length === 0);
-    this.#reuse({ first, count, retired });
+    this.#withdraw({ first, count, retired: [], permitted: this.#permitted(first, count) });
+    this.#iova.reuse(first, count);
+  }
+
+  /** On return no device can reach what was mapped there. */
+  #withdraw({ first, count, retired, permitted }: Withdrawn): void {
+    const { table, members, pages } = this.#parts;
+    table.unmap(first, count, retired);
+    members.invalidatePages(first, count, retired.length === 0);
+    members.forbid(permitted);
+    for (const address of retired) pages.free(address);
   }
 
   #reuse({ first, count, retired }: Unflushed): void {
     this.#iova.reuse(first, count);
     for (const address of retired) this.#parts.pages.free(address);
+  }
+
+  /** Host pages behind a range, with the rights that devices with host permissions have. */
+  #permitted(first: number, count: number): PageRights[] {
+    const { table, members } = this.#parts;
+    return members.needPermission ? table.targets(first, count) : [];
+  }
+
+  /** All host pages that a device with host permissions may reach here. */
+  #targetsFor({ hostPermissions }: DeviceSetup): PageRights[] {
+    if (!hostPermissions) return [];
+    this.flush(); // what waits is permitted to those who are members
+    return this.#parts.table.targets();
   }
 
   #checkUsable(): void {

@@ -1,3 +1,5 @@
+import type { PermissionState } from "./permission-counts.ts";
+
 /** A {@link FreeRanges}: first number of each free run and the number after it, in turn. */
 export type RangesState = readonly number[];
 
@@ -19,16 +21,24 @@ export interface PageRequestState {
   readonly counters: Readonly<Record<string, number>>;
 }
 
-/** PASIDs given out, and those whose process has ended. */
+/** PASIDs given out, those whose process has ended, and pages that processes may reach. */
 export interface PasidState {
   readonly allocated: readonly number[];
   readonly ended: readonly number[];
+  readonly permitted: readonly (readonly [pasid: number, counts: PermissionState])[];
+}
+
+/** The host permission tables of a unit's devices; the tables are in guest memory. */
+export interface HostPermissionState {
+  readonly ids: RangesState;
+  readonly devices: readonly (readonly [sourceId: number, counts: PermissionState])[];
 }
 
 /** The driver of one unit. */
 export interface UnitState {
   readonly running: boolean;
   readonly domainIds: RangesState;
+  readonly permissions: HostPermissionState;
   /** Free entries of the interrupt remapping table; null without one. */
   readonly interrupts: RangesState | null;
   readonly queue: QueueState | null;
@@ -36,8 +46,16 @@ export interface UnitState {
   readonly faults: Readonly<Record<string, number>>;
 }
 
-/** What waits for a flush: first page, number of pages, and the tables that dropped out. */
-export type UnflushedState = readonly [first: number, count: number, retired: readonly number[]];
+/**
+ * What waits for a flush: first page, number of pages, the tables that dropped out, and first page,
+ * number of pages and access of what is not permitted from then on.
+ */
+export type UnflushedState = readonly [
+  first: number,
+  count: number,
+  retired: readonly number[],
+  permitted: readonly (readonly [page: number, count: number, access: number])[],
+];
 
 /** A domain. Its tables are in guest memory. */
 export interface DomainState {

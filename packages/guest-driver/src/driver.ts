@@ -1,3 +1,4 @@
+import { Access } from "@viommu/plugin";
 import { PASS_THROUGH } from "./address-space.ts";
 import type { AddressSpace } from "./address-space.ts";
 import { keyOf } from "./attachments.ts";
@@ -78,6 +79,8 @@ export interface DriverParts {
   readonly faultEvent: InterruptTarget | null;
   readonly pageRequestEvent: InterruptTarget | null;
 }
+
+const READ_WRITE = Access.READ | Access.WRITE;
 
 /** A guest's driver of all its remapping units. Made by `probe`; `start` programs the units. */
 export class IommuDriver {
@@ -191,6 +194,12 @@ export class IommuDriver {
     }
     // without translation there is nothing to ask for, in legacy mode not even permitted
     const setup = this.#setupOf(device, unit, null, this.mode === "legacy" ? false : undefined);
+    if (setup.hostPermissions) {
+      throw badState(
+        `device ${hex(setup.sourceId)} has host permissions, and would reach all memory`,
+        "attach it to a domain, or tell setFeatures() of a device without hostPermissions",
+      );
+    }
     this.#lead(device, { unit, device: setup, pasid: null, space: PASS_THROUGH });
   }
 
@@ -260,6 +269,26 @@ export class IommuDriver {
    */
   invalidateRange(pasid: number, start = 0, pages = Infinity): void {
     this.#processes.invalidateRange(pasid, start, pages);
+  }
+
+  /**
+   * Says that a process may reach host pages, `pages` of them from `address` on: to be called before
+   * an entry of its page table leads there, for each such entry, and after {@link bindProcess}. Only
+   * this lets devices with `hostPermissions` reach them, also such that are bound later; what the
+   * process has from a domain is known, and needs no call. Throws ERR_VIOMMU_DRIVER_PASID without such
+   * a process, ERR_VIOMMU_DRIVER_IOVA, ERR_VIOMMU_DRIVER_MEMORY; then nothing is permitted.
+   */
+  permitPages(pasid: number, address: number, pages = 1, access = READ_WRITE): void {
+    this.#processes.permit(pasid, address, pages, access);
+  }
+
+  /**
+   * Takes that back, when {@link invalidateRange} has returned for the last entry that leads there:
+   * on return no device reaches them by this process, whatever its device-TLB holds. All goes with
+   * {@link endProcess}, or when the process is bound to no device any more.
+   */
+  forbidPages(pasid: number, address: number, pages = 1, access = READ_WRITE): void {
+    this.#processes.forbid(pasid, address, pages, access);
   }
 
   /** Answers what is in the page request queues: what a guest does when their event arrives. */

@@ -1,4 +1,5 @@
 import type { UnflushedState } from "./driver-state.ts";
+import type { PageRights } from "./permission-counts.ts";
 
 /** Something unmapped whose translation a unit may still have cached. */
 export interface Unflushed {
@@ -7,6 +8,8 @@ export interface Unflushed {
   readonly count: number;
   /** Tables that dropped out with it. */
   readonly retired: readonly number[];
+  /** Host pages behind it that devices were permitted to reach. */
+  readonly permitted: readonly PageRights[];
 }
 
 /**
@@ -35,10 +38,20 @@ export class FlushQueue {
   }
 
   save(): UnflushedState[] {
-    return this.#waiting.map(({ first, count, retired }) => [first, count, retired]);
+    return this.#waiting.map(({ first, count, retired, permitted }) => [
+      first,
+      count,
+      retired,
+      permitted.map(({ page, count: pages, access }) => [page, pages, access]),
+    ]);
   }
 
   restore(state: readonly UnflushedState[]): void {
-    this.#waiting = state.map(([first, count, retired]) => ({ first, count, retired }));
+    this.#waiting = state.map(([first, count, retired, permitted]) => ({
+      first,
+      count,
+      retired,
+      permitted: permitted.map(([page, pages, access]) => ({ page, count: pages, access })),
+    }));
   }
 }

@@ -3,6 +3,7 @@ import {
   DescriptorType,
   DEV_TLB_INV_DSC,
   Granularity,
+  HPT_INV_DSC,
   IEC_INV_DSC,
   INV_WAIT_DSC,
   IOTLB_INV_DSC,
@@ -27,6 +28,7 @@ const DEVICE_TLB = new WordEncoder(DEV_TLB_INV_DSC);
 const PASID_CACHE = new WordEncoder(PC_INV_DSC);
 const PASID_IOTLB = new WordEncoder(P_IOTLB_INV_DSC);
 const PASID_DEVICE_TLB = new WordEncoder(P_DEV_TLB_INV_DSC);
+const HOST_PERMISSIONS = new WordEncoder(HPT_INV_DSC);
 const PAGE_RESPONSE = new WordEncoder(PAGE_GRP_RESP_DSC);
 const INTERRUPT_ENTRY_CACHE = new WordEncoder(IEC_INV_DSC);
 const WAIT = new WordEncoder(INV_WAIT_DSC);
@@ -47,6 +49,8 @@ export function descriptorOf(request: InvalidationRequest, capabilities: Capabil
       return pasidIotlbDescriptor(request);
     case "device-tlb":
       return deviceTlbDescriptor(request, capabilities);
+    case "host-permission":
+      return hostPermissionDescriptor(request);
     case "interrupt-entry":
       return interruptEntryDescriptor(request);
     case "page-response":
@@ -144,6 +148,19 @@ function deviceTlbDescriptor(
 /** PFSID in its two parts; reserved without ECAP.DIT. */
 function physicalFunctionId(DIT: number, id: number): { PFSID: number; PFSID_HIGH: number } {
   return DIT === 0 ? { PFSID: 0, PFSID_HIGH: 0 } : { PFSID: id & 15, PFSID_HIGH: id >> 4 };
+}
+
+function hostPermissionDescriptor(request: InvalidationOf<"host-permission">): Int32Array {
+  const TYPE = DescriptorType.HPT_CACHE;
+  if (request.granularity === "global") {
+    return HOST_PERMISSIONS.encode({ TYPE, G: Granularity.GLOBAL });
+  }
+  const values = { TYPE, HPTDID: request.hptDomainId, IH: request.levels - 1 };
+  if (request.granularity === "domain") {
+    return HOST_PERMISSIONS.encode({ ...values, G: Granularity.DOMAIN });
+  }
+  const page = { ...values, G: Granularity.PAGE, AM: request.order };
+  return HOST_PERMISSIONS.encodeWithAddress(page, ADDRESS_WORD, request.address);
 }
 
 function pageResponseDescriptor(request: InvalidationOf<"page-response">): Int32Array {

@@ -37,6 +37,16 @@ export type InvalidationRequest =
       readonly pasid: number | null;
     } & DeviceTlb &
       PageBlock)
+  | { readonly cache: "host-permission"; readonly granularity: "global" }
+  | ({
+      readonly cache: "host-permission";
+      readonly granularity: "domain";
+    } & PermissionEntries)
+  | ({
+      readonly cache: "host-permission";
+      readonly granularity: "page";
+    } & PermissionEntries &
+      PageBlock)
   | { readonly cache: "interrupt-entry"; readonly granularity: "global" }
   | {
       readonly cache: "interrupt-entry";
@@ -65,6 +75,13 @@ export type InvalidationOf<C extends InvalidationRequest["cache"]> = Extract<
 export interface PasidInDomain {
   readonly domainId: number;
   readonly pasid: number;
+}
+
+/** Entries of a host permission table, which HPTDID stands for. */
+interface PermissionEntries {
+  readonly hptDomainId: number;
+  /** Those of levels 1 to this one, 1 to 4 (IH). */
+  readonly levels: number;
 }
 
 /** The device-TLB of a device, and how it takes invalidations (VT-d 6.5.2.5). */

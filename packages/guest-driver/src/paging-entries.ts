@@ -8,6 +8,8 @@ export interface PagingEntries {
   readonly table: number;
   /** Flags of an entry that maps a page, with these bits of `Access`. */
   leaf(access: number): number;
+  /** The other way round: what an entry that maps a page permits. */
+  access(flags: number): number;
 }
 
 // Second stage (VT-d 9.8)
@@ -27,6 +29,8 @@ const SECOND_STAGE: PagingEntries = {
   table: SS_READ | SS_WRITE,
   leaf: (access) =>
     ((access & Access.READ) !== 0 ? SS_READ : 0) | ((access & Access.WRITE) !== 0 ? SS_WRITE : 0),
+  access: (flags) =>
+    ((flags & SS_READ) !== 0 ? Access.READ : 0) | ((flags & SS_WRITE) !== 0 ? Access.WRITE : 0),
 };
 
 /**
@@ -37,6 +41,7 @@ const FIRST_STAGE: PagingEntries = {
   present: P,
   table: P | RW | US | A,
   leaf: (access) => P | US | A | ((access & Access.WRITE) !== 0 ? RW | D : 0),
+  access: (flags) => Access.READ | ((flags & RW) !== 0 ? Access.WRITE : 0),
 };
 
 /** The entries of each stage. */

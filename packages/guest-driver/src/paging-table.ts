@@ -2,6 +2,8 @@ import type { DomainFormat } from "./domain-format.ts";
 import type { PageAllocator } from "./page-allocator.ts";
 import { PAGING_ENTRIES } from "./paging-entries.ts";
 import type { PagingEntries } from "./paging-entries.ts";
+import { appendRights } from "./permission-counts.ts";
+import type { PageRights } from "./permission-counts.ts";
 import { PAGE_SIZE } from "./table-memory.ts";
 import type { TableMemory } from "./table-memory.ts";
 
@@ -11,6 +13,10 @@ const ENTRIES = 512;
 
 /** Pages that an entry of a level stands for. */
 const span = (level: number): number => 512 ** (level - 1);
+
+/** Address of the table or page that an entry leads to. */
+const targetOf = (words: Int32Array): number =>
+  (words[1]! & 0xf_ffff) * 2 ** 32 + ((words[0]! & ~(PAGE_SIZE - 1)) >>> 0);
 
 /**
  * A first-stage or second-stage table from I/O virtual to guest-physical pages, of 4 KiB, 2 MiB and
@@ -46,6 +52,19 @@ export class PagingTable {
     }
   }
 
+  /** What devices may do with pages that are mapped with `access`: READ, WRITE or both. */
+  effective(access: number): number {
+    return this.#entries.access(this.#entries.leaf(access));
+  }
+
+  /** The pages that are mapped to in a range, everywhere unless given, with what devices may do. */
+  targets(from = 0, count = Infinity): PageRights[] {
+    const found: PageRights[] = [];
+    const range = { first: from, end: from + count };
+    this.#collect(this.root, this.#format.levels, 0, range, found);
+    return found;
+  }
+
   /**
    * Removes what was mapped there, by exactly such calls of {@link map}. Tables whose range is
    * unmapped as a whole are retired, others stay for the next mapping.
@@ -79,6 +98,32 @@ export class PagingTable {
       const next = this.#next(address, at);
       table = next ?? this.#pages.allocate();
       if (next === null) this.#writeEntry(address, table / PAGE_SIZE, this.#entries.table);
+    }
+  }
+
+  #collect(
+    table: number,
+    level: number,
+    base: number,
+    range: { first: number; end: number },
+    found: PageRights[],
+  ): void {
+    const pages = span(level);
+    const end = Math.min(range.end, base + ENTRIES * pages);
+    const begin = Math.max(range.first, base);
+    for (let page = begin - (begin % pages); page < end; page += pages) {
+      const address = table + ((page - base) / pages) * 8;
+      const next = this.#next(address, level);
+      if (next !== null) {
+        this.#collect(next, level - 1, page, range, found);
+        continue;
+      }
+      const flags = this.#words[0]!;
+      if ((flags & this.#entries.present) === 0) continue;
+      const first = Math.max(page, begin);
+      const count = Math.min(page + pages, end) - first;
+      const target = targetOf(this.#words) / PAGE_SIZE + (first - page);
+      appendRights(found, { page: target, count, access: this.#entries.access(flags) });
     }
   }
 
@@ -128,7 +173,7 @@ export class PagingTable {
     const words = this.#memory.read(address, this.#words);
     const low = words[0]!;
     if (level === 1 || (low & this.#entries.present) === 0 || (low & PAGE) !== 0) return null;
-    return (words[1]! & 0xf_ffff) * 2 ** 32 + ((low & ~(PAGE_SIZE - 1)) >>> 0);
+    return targetOf(words);
   }
 
   /** The word with the permissions comes last: a unit may walk at any time. */

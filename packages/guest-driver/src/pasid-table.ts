@@ -7,7 +7,7 @@ import {
   toQwords,
 } from "@viommu/vtd-spec";
 import type { Capabilities } from "@viommu/vtd-spec";
-import type { DeviceBinding } from "./device-table.ts";
+import type { AdoptedIds, DeviceBinding, PermissionTable } from "./device-table.ts";
 import type { PageAllocator } from "./page-allocator.ts";
 import { PAGE_SIZE } from "./table-memory.ts";
 import type { TableMemory } from "./table-memory.ts";
@@ -20,6 +20,10 @@ const TABLE_BITS = 6;
 const DIRECTORY_PAGE_BITS = 9;
 /** PDTS 0 stands for directories of 2^7 entries (VT-d 9.4). */
 const SMALLEST_DIRECTORY_BITS = 7;
+
+/** Words of an entry with DID and HPTDID. */
+const DID_WORD = 2;
+const HPTDID_WORD = 10;
 
 const P = 1;
 const FPD = 2;
@@ -71,8 +75,8 @@ export class PasidTable {
   }
 
   /** Makes the entry of a PASID, which is not present: the word with P comes last. */
-  set(pasid: number, binding: DeviceBinding): void {
-    const entry = pasidEntry(binding, this.#capabilities);
+  set(pasid: number, binding: DeviceBinding, permissions: PermissionTable | null): void {
+    const entry = pasidEntry(binding, permissions, this.#capabilities);
     const address = this.#entryAddress(pasid);
     this.#memory.write(address + 4, entry.subarray(1));
     this.#memory.writeWord(address, entry[0]!);
@@ -114,7 +118,11 @@ export class PasidTable {
 }
 
 /** A PASID table entry (VT-d 9.6); fields that the unit does not have stay 0. */
-function pasidEntry(binding: DeviceBinding, capabilities: Capabilities): Int32Array {
+function pasidEntry(
+  binding: DeviceBinding,
+  permissions: PermissionTable | null,
+  capabilities: Capabilities,
+): Int32Array {
   const { domainId: DID, firstStage, secondStage } = binding;
   const { FIRST_STAGE, SECOND_STAGE, NESTED, PASS_THROUGH } = PasidTranslationType;
   const supervisor = firstStage?.supervisor === true ? 1 : 0;
@@ -138,12 +146,19 @@ function pasidEntry(binding: DeviceBinding, capabilities: Capabilities): Int32Ar
     SRE: supervisor,
     // as the processor does it (CR0.WP)
     WPE: supervisor,
+    HPTPTR: permissions?.root ?? 0,
+    HPTSZ: permissions?.size ?? 0,
+    HPTDID: permissions?.hptDomainId ?? 0,
   });
 }
 
-/** Domain-ids of present entries under another driver's directory; what can't be read is left out. */
-export function domainIdsUnder(memory: TableMemory, directory: number, pdts: number): Set<number> {
-  const ids = new Set<number>();
+/** Ids in present entries under another driver's directory; what can't be read is left out. */
+export function idsUnder(
+  memory: TableMemory,
+  directory: number,
+  pdts: number,
+): Record<keyof AdoptedIds, Set<number>> {
+  const ids = { domainIds: new Set<number>(), hptDomainIds: new Set<number>() };
   const page = new Int32Array(PAGE_SIZE / 4);
   const bytes = 2 ** (pdts + SMALLEST_DIRECTORY_BITS) * DIRECTORY_ENTRY_BYTES;
   const entries = new Int32Array(bytes / 4);
@@ -151,7 +166,9 @@ export function domainIdsUnder(memory: TableMemory, directory: number, pdts: num
   for (const entry of toQwords(entries)) {
     if ((entry & 1n) === 0n || !memory.tryRead(Number(entry & ~0xfffn), page)) continue;
     for (let at = 0; at < page.length; at += ENTRY_WORDS) {
-      if ((page[at]! & P) !== 0) ids.add(page[at + 2]! & 0xffff);
+      if ((page[at]! & P) === 0) continue;
+      ids.domainIds.add(page[at + DID_WORD]! & 0xffff);
+      ids.hptDomainIds.add(page[at + HPTDID_WORD]! & 0xffff);
     }
   }
   return ids;

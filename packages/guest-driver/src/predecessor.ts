@@ -1,6 +1,7 @@
 import { IRTA, RTADDR } from "@viommu/vtd-spec";
 import type { DeviceTable } from "./device-table.ts";
 import type { DomainIds } from "./domain-ids.ts";
+import type { HostPermissions } from "./host-permissions.ts";
 import type { InterruptTable } from "./interrupt-table.ts";
 import type { RegisterWindow } from "./register-window.ts";
 
@@ -15,10 +16,13 @@ export function adoptDevices(
   registers: RegisterWindow,
   devices: DeviceTable,
   domainIds: DomainIds,
+  permissions: HostPermissions,
 ): boolean {
   const { RTA, TTM } = registers.read(RTADDR);
   if (TTM !== BigInt(devices.mode)) return false;
-  for (const id of devices.adopt(Number(RTA))) domainIds.reserve(id);
+  const adopted = devices.adopt(Number(RTA));
+  for (const id of adopted.domainIds) domainIds.reserve(id);
+  for (const id of adopted.hptDomainIds) permissions.reserve(id);
   return true;
 }
 

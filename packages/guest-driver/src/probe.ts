@@ -110,6 +110,7 @@ export function probe(options: ProbeOptions): IommuDriver {
         pages,
         polling,
         addressing,
+        hostAddressWidth: topology.hostAddressWidth,
         translates: options.dmaRemapping !== false && canTranslate(unit, mode),
         mode,
         pageRequestOrder,

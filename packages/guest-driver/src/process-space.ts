@@ -1,10 +1,14 @@
 import type { AddressSpace } from "./address-space.ts";
+import { grantAll } from "./device-permissions.ts";
+import type { DevicePermissions } from "./device-permissions.ts";
 import type { DeviceSetup, FirstStage } from "./device-table.ts";
 import { SHARED_ID } from "./domain-ids.ts";
 import type { Domain } from "./domain.ts";
 import { hex } from "./errors.ts";
 import { deviceTlbRequest, pasidIotlbRequest } from "./invalidation.ts";
 import type { PageBlock } from "./invalidation.ts";
+import { PermissionCounts } from "./permission-counts.ts";
+import type { PageRights, PermissionState } from "./permission-counts.ts";
 import type { UnitDriver } from "./unit-driver.ts";
 
 /**
@@ -17,6 +21,7 @@ export class ProcessSpace implements AddressSpace {
   /** Translates the addresses of the process, its tables' too; null: they are guest-physical. */
   readonly domain: Domain | null;
   readonly #devices = new Map<UnitDriver, Set<DeviceSetup>>();
+  readonly #permitted = new PermissionCounts();
   #ended = false;
 
   constructor(pasid: number, table: FirstStage, domain: Domain | null) {
@@ -44,17 +49,48 @@ export class ProcessSpace implements AddressSpace {
   add(unit: UnitDriver, device: DeviceSetup): void {
     const { pasid, table, domain } = this;
     if (domain !== null) domain.addNested(unit, device, pasid, table);
-    else unit.bind(device, pasid, { domainId: SHARED_ID, firstStage: table, secondStage: null });
+    else {
+      const binding = { domainId: SHARED_ID, firstStage: table, secondStage: null };
+      unit.bind(device, pasid, binding, this.#permitted.rights());
+    }
     const devices = this.#devices.get(unit) ?? new Set();
     this.#devices.set(unit, devices.add(device));
   }
 
   remove(unit: UnitDriver, device: DeviceSetup): void {
+    const { pasid, domain } = this;
     const devices = this.#devices.get(unit)!;
     devices.delete(device);
     if (devices.size === 0) this.#devices.delete(unit);
-    if (this.domain === null) unit.unbind(device, this.pasid);
-    else this.domain.remove(unit, device, this.pasid);
+    if (domain === null) unit.unbind(device, pasid, { targets: this.#permitted.rights() });
+    else domain.remove(unit, device, pasid);
+  }
+
+  /** Lets its devices with host permissions reach pages. */
+  permit(rights: PageRights): void {
+    if (this.#ended) return;
+    const gained = this.#permitted.add(rights).map((change) => ({
+      ...change,
+      access: change.access & ~change.before,
+    }));
+    try {
+      grantAll(this.#permissions(), gained);
+    } catch (error) {
+      this.#permitted.remove(rights);
+      throw error; // no memory for tables
+    }
+  }
+
+  /** Takes that back. False, and nothing done, for pages that are not permitted. */
+  forbid(rights: PageRights): boolean {
+    if (this.#ended) return true;
+    if (!this.#permitted.has(rights)) return false;
+    const lost = this.#permitted.remove(rights).map((change) => ({
+      ...change,
+      access: change.before & ~change.access,
+    }));
+    for (const permissions of this.#permissions()) permissions.revoke(lost);
+    return true;
   }
 
   /** Units and devices forget these pages; on return they have. */
@@ -71,17 +107,31 @@ export class ProcessSpace implements AddressSpace {
     }
   }
 
-  /** Called by the driver: it has ended in the machine that this one goes on from. */
-  restoreEnded(ended: boolean): void {
+  /** Called by the driver. */
+  savePermitted(): PermissionState {
+    return this.#permitted.save();
+  }
+
+  /** Called by the driver: as it is in the machine that this one goes on from. */
+  restore(ended: boolean, permitted: PermissionState): void {
     this.#ended = ended;
+    this.#permitted.restore(permitted);
   }
 
   /** No entry points to the page table any more, and requests that still come are blocked silently. */
   end(): void {
     if (this.#ended) return;
     this.#ended = true;
+    const targets = this.#permitted.rights();
+    this.#permitted.restore([]);
     for (const [unit, devices] of this.#devices) {
-      for (const device of devices) unit.unbind(device, this.pasid, true);
+      for (const device of devices) unit.unbind(device, this.pasid, { silent: true, targets });
     }
+  }
+
+  #permissions(): DevicePermissions[] {
+    return [...this.#devices].flatMap(([unit, devices]) =>
+      [...devices].flatMap(({ sourceId }) => unit.permissions.of(sourceId) ?? []),
+    );
   }
 }

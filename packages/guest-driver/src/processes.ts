@@ -1,9 +1,11 @@
+import { Access } from "@viommu/plugin";
 import type { Attachments } from "./attachments.ts";
 import type { DeviceSetup } from "./device-table.ts";
 import type { PasidState } from "./driver-state.ts";
-import { badPasid, badState, hex } from "./errors.ts";
+import { badIova, badPasid, badState, hex } from "./errors.ts";
 import { FreeRanges } from "./free-ranges.ts";
 import { enclosingBlock, EVERYTHING } from "./invalidation.ts";
+import type { PageRights } from "./permission-counts.ts";
 import { isSame, processFor } from "./process-options.ts";
 import type { ProcessOptions } from "./process-options.ts";
 import type { ProcessSpace } from "./process-space.ts";
@@ -112,19 +114,61 @@ export class Processes {
     if (pages > 0) this.#pasids.get(pasid)?.invalidate(block);
   }
 
+  /** Bytes, and pages from there on. */
+  permit(pasid: number, address: number, pages: number, access: number): void {
+    this.#withOwnPages(pasid).permit(rightsOf(address, pages, access));
+  }
+
+  forbid(pasid: number, address: number, pages: number, access: number): void {
+    if (this.#withOwnPages(pasid).forbid(rightsOf(address, pages, access))) return;
+    throw badPasid(
+      `PASID ${pasid} has no permission for ${pages} pages at ${hex(address)}, with access ${access}`,
+      "take back what was permitted, as often as it was",
+    );
+  }
+
   save(): PasidState {
-    const ended = [...this.#pasids].filter(([, process]) => process?.ended === true);
-    return { allocated: [...this.#pasids.keys()], ended: ended.map(([pasid]) => pasid) };
+    const bound = [...this.#pasids].flatMap(([, process]) => process ?? []);
+    return {
+      allocated: [...this.#pasids.keys()],
+      ended: bound.filter(({ ended }) => ended).map(({ pasid }) => pasid),
+      permitted: bound.map((process) => [process.pasid, process.savePermitted()]),
+    };
   }
 
   /** The same processes are bound. */
-  restore({ allocated, ended }: PasidState): void {
+  restore({ allocated, ended, permitted }: PasidState): void {
+    const counts = new Map(permitted);
     for (const [pasid, process] of this.#pasids) {
-      process?.restoreEnded(ended.includes(pasid));
+      process?.restore(ended.includes(pasid), counts.get(pasid) ?? []);
       if (allocated.includes(pasid)) continue;
       this.#pasids.delete(pasid);
       this.#free.give(pasid, 1);
     }
     for (const pasid of allocated) if (!this.#pasids.has(pasid)) this.allocate(pasid);
   }
+
+  /** The process of a PASID, whose pages are known to the kernel alone. */
+  #withOwnPages(pasid: number): ProcessSpace {
+    const process = this.#pasids.get(pasid) ?? null;
+    if (process !== null && process.domain === null) return process;
+    throw badPasid(
+      process === null
+        ? `PASID ${pasid} has no process`
+        : `PASID ${pasid} reaches its domain's pages`,
+      "tell the pages of a process that is bound without a domain, after bindProcess()",
+    );
+  }
+}
+
+/** Whole pages. Throws ERR_VIOMMU_DRIVER_IOVA for what are none. */
+function rightsOf(address: number, pages: number, access: number): PageRights {
+  const page = address / PAGE_SIZE;
+  const allowed = access & (Access.READ | Access.WRITE);
+  const isRun = Number.isSafeInteger(page) && page >= 0 && Number.isSafeInteger(pages) && pages > 0;
+  if (isRun && allowed !== 0) return { page, count: pages, access: allowed };
+  throw badIova(
+    `${pages} pages at ${address} with access ${access} are none`,
+    "give the address of a page, a number of pages, and Access.READ, Access.WRITE or both",
+  );
 }

@@ -7,7 +7,7 @@ import {
   TranslationType,
 } from "@viommu/vtd-spec";
 import type { Capabilities } from "@viommu/vtd-spec";
-import type { DeviceBinding, DeviceSetup, DeviceTable } from "./device-table.ts";
+import type { AdoptedIds, DeviceBinding, DeviceSetup, DeviceTable } from "./device-table.ts";
 import { deviceTlbRequest, EVERYTHING } from "./invalidation.ts";
 import type { InvalidationRequest } from "./invalidation.ts";
 import type { PageAllocator } from "./page-allocator.ts";
@@ -70,7 +70,7 @@ export class LegacyRootTable implements DeviceTable {
   }
 
   /** What cannot be read is left out: the predecessor may have crashed over it. */
-  adopt(root: number): number[] {
+  adopt(root: number): AdoptedIds {
     const domainIds = new Set<number>();
     for (let bus = 0; bus < ENTRIES; bus += 1) {
       const contexts = this.#contextTable(root, bus);
@@ -80,7 +80,7 @@ export class LegacyRootTable implements DeviceTable {
         if (id !== null) domainIds.add(id);
       }
     }
-    return [...domainIds];
+    return { domainIds, hptDomainIds: [] };
   }
 
   #adoptEntry(from: number, sourceId: number): number | null {

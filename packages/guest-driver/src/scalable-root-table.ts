@@ -8,11 +8,18 @@ import {
   TranslationTableMode,
 } from "@viommu/vtd-spec";
 import type { Capabilities } from "@viommu/vtd-spec";
-import type { DeviceBinding, DeviceSetup, DeviceTable, UnbindOptions } from "./device-table.ts";
+import type {
+  AdoptedIds,
+  DeviceBinding,
+  DeviceSetup,
+  DeviceTable,
+  PermissionTable,
+  UnbindOptions,
+} from "./device-table.ts";
 import { deviceTlbRequest, EVERYTHING } from "./invalidation.ts";
 import type { InvalidationRequest } from "./invalidation.ts";
 import type { PageAllocator } from "./page-allocator.ts";
-import { domainIdsUnder, PasidTable } from "./pasid-table.ts";
+import { idsUnder, PasidTable } from "./pasid-table.ts";
 import type { ClearedEntry } from "./pasid-table.ts";
 import type { TableMemory } from "./table-memory.ts";
 
@@ -55,7 +62,12 @@ export class ScalableRootTable implements DeviceTable {
     return [this.root, ...[...this.#pasids.values()].flatMap((table) => table.places)];
   }
 
-  bind(device: DeviceSetup, pasid: number | null, binding: DeviceBinding): InvalidationRequest[] {
+  bind(
+    device: DeviceSetup,
+    pasid: number | null,
+    binding: DeviceBinding,
+    permissions: PermissionTable | null,
+  ): InvalidationRequest[] {
     const { sourceId } = device;
     const { domainId } = binding;
     const place = { domainId, pasid: pasid ?? RID_PASID };
@@ -67,7 +79,8 @@ export class ScalableRootTable implements DeviceTable {
       this.#memory.write(this.#entryAddress(sourceId), contextEntry(device, table));
       requests.push({ cache: "context", granularity: "device", domainId: 0, sourceId });
     }
-    table.set(place.pasid, binding);
+    // without EPTR those of RID_PASID are for all of the device (VT-d 6.2.6.2)
+    table.set(place.pasid, binding, pasid === null ? permissions : null);
     requests.push(
       { cache: "pasid", granularity: "pasid", ...place },
       { cache: "pasid-iotlb", granularity: "pasid", ...place },
@@ -97,40 +110,44 @@ export class ScalableRootTable implements DeviceTable {
   }
 
   /** What cannot be read is left out: the predecessor may have crashed over it. */
-  adopt(root: number): number[] {
+  adopt(root: number): AdoptedIds {
     const domainIds = new Set<number>();
+    const hptDomainIds = new Set<number>();
     for (let table = 0; table < CONTEXT_TABLES; table += 1) {
       const contexts = this.#contextTable(root, table);
       if (contexts === null) continue;
       for (let index = 0; index < ENTRIES; index += 1) {
         const ids = this.#adoptEntry(contexts + index * ENTRY_BYTES, table * ENTRIES + index);
-        for (const id of ids) domainIds.add(id);
+        for (const id of ids?.domainIds ?? []) domainIds.add(id);
+        for (const id of ids?.hptDomainIds ?? []) hptDomainIds.add(id);
       }
     }
-    return [...domainIds];
+    return { domainIds, hptDomainIds };
   }
 
-  #adoptEntry(from: number, sourceId: number): Iterable<number> {
-    if (!this.#memory.tryRead(from, this.#words) || (this.#words[0]! & P) === 0) return [];
+  #adoptEntry(from: number, sourceId: number): AdoptedIds | null {
+    if (!this.#memory.tryRead(from, this.#words) || (this.#words[0]! & P) === 0) return null;
     const entry = this.#words.slice();
-    const { PASIDDIRPTR, PDTS } = decode(SM_CONTEXT_ENTRY, entry);
+    const { PASIDDIRPTR, PDTS, HPTE } = decode(SM_CONTEXT_ENTRY, entry);
     // a device that this driver has bound already is not touched
     if (!this.#pasids.has(sourceId)) this.#memory.write(this.#entryAddress(sourceId), entry);
-    return domainIdsUnder(this.#memory, Number(PASIDDIRPTR), Number(PDTS));
+    const ids = idsUnder(this.#memory, Number(PASIDDIRPTR), Number(PDTS));
+    return HPTE === 1n ? ids : { ...ids, hptDomainIds: [] };
   }
 
   /** A predecessor's entry: nobody knows which domains and PASIDs are behind it. */
   #unbindAdopted(device: DeviceSetup): InvalidationRequest[] {
     const address = this.#entryAddress(device.sourceId);
-    const { P: present, DTE } = decode(SM_CONTEXT_ENTRY, this.#memory.read(address, this.#words));
-    if (present === 0n) return [];
+    const entry = decode(SM_CONTEXT_ENTRY, this.#memory.read(address, this.#words));
+    if (entry.P === 0n) return [];
     this.#memory.write(address, NOTHING);
     const requests: InvalidationRequest[] = [
       { cache: "context", granularity: "global" },
       { cache: "pasid", granularity: "global" },
       { cache: "iotlb", granularity: "global" },
     ];
-    if (DTE === 1n) requests.push(deviceTlbRequest(device, null, EVERYTHING));
+    if (entry.DTE === 1n) requests.push(deviceTlbRequest(device, null, EVERYTHING));
+    if (entry.HPTE === 1n) requests.push({ cache: "host-permission", granularity: "global" });
     return requests;
   }
 
@@ -161,6 +178,7 @@ function contextEntry(device: DeviceSetup, { directory, pdts }: PasidTable): Int
     DTE: device.deviceTlb ? 1 : 0,
     PASIDE: device.pasidBits > 0 ? 1 : 0,
     PRE: device.pageRequests ? 1 : 0,
+    HPTE: device.hostPermissions ? 1 : 0,
     PDTS: pdts,
     PASIDDIRPTR: directory,
     RID_PASID,

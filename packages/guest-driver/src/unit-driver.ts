@@ -8,6 +8,7 @@ import { hex, timeout } from "./errors.ts";
 import { enableEvent, FAULT_EVENT, PAGE_REQUEST_EVENT } from "./event-message.ts";
 import { FaultHandler } from "./fault-handler.ts";
 import { GlobalCommand } from "./global-command.ts";
+import { HostPermissions } from "./host-permissions.ts";
 import type { ApicAddressing, InterruptTarget } from "./interrupt-destination.ts";
 import { InterruptTable } from "./interrupt-table.ts";
 import { InvalidationQueue } from "./invalidation-queue.ts";
@@ -17,6 +18,7 @@ import type { PageAllocator } from "./page-allocator.ts";
 import type { CompleteGroup } from "./page-request-groups.ts";
 import { PageRequestQueue } from "./page-request-queue.ts";
 import type { PageResponse } from "./page-request-queue.ts";
+import type { PageRights } from "./permission-counts.ts";
 import { pollUntil } from "./polling.ts";
 import type { Polling } from "./polling.ts";
 import { adoptDevices, adoptInterrupts } from "./predecessor.ts";
@@ -36,6 +38,8 @@ export interface UnitParts {
   readonly addressing: ApicAddressing;
   /** It remaps DMA. */
   readonly translates: boolean;
+  /** Bits of host addresses. */
+  readonly hostAddressWidth: number;
   readonly mode: TableMode;
   /** log2 of the pages of its page request queue. */
   readonly pageRequestOrder: number;
@@ -47,6 +51,12 @@ export interface UnitParts {
   readonly predecessor: "disable" | "take-over";
 }
 
+/** How an entry is taken away. */
+interface UnbindSettings {
+  readonly silent?: boolean;
+  readonly targets?: readonly PageRights[];
+}
+
 /**
  * The driver of one remapping unit. The steps of its start are called by the driver of all of them,
  * each for every unit, in the order in which they stand here; it is the order of Linux.
@@ -56,6 +66,7 @@ export class UnitDriver {
   readonly description: UnitDescription;
   readonly capabilities: Capabilities;
   readonly domainIds: DomainIds;
+  readonly permissions: HostPermissions;
   readonly faults: FaultHandler;
   /** Null: the unit has none, and its registers are used. */
   readonly queue: InvalidationQueue | null;
@@ -74,6 +85,7 @@ export class UnitDriver {
 
   constructor(parts: UnitParts) {
     const { description, registers, memory, pages, polling, interruptEntries } = parts;
+    const { hostAddressWidth } = parts;
     const { name } = description;
     const { capabilities } = registers;
     this.#parts = parts;
@@ -81,6 +93,13 @@ export class UnitDriver {
     this.description = description;
     this.capabilities = capabilities;
     this.domainIds = new DomainIds(capabilities, name);
+    const invalidate = (requests: readonly InvalidationRequest[]): void => {
+      this.invalidate(requests);
+    };
+    this.permissions = new HostPermissions(
+      { memory, pages, capabilities, hostAddressWidth, invalidate },
+      name,
+    );
     this.faults = new FaultHandler(registers, name);
     const command = new GlobalCommand(registers, polling, name);
     this.#command = command;
@@ -136,11 +155,12 @@ export class UnitDriver {
 
   /** Points the unit to the root table (VT-d 6.6). */
   setRootTable(): void {
-    const { devices, domainIds, capabilities } = this;
+    const { devices, domainIds, permissions, capabilities } = this;
     const { registers, predecessor } = this.#parts;
     if (this.#command.isOn("TE")) {
       const takesOver = devices !== null && predecessor === "take-over";
-      if (!takesOver || !adoptDevices(registers, devices, domainIds)) this.#command.clear("TE");
+      if (!takesOver || !adoptDevices(registers, devices, domainIds, permissions))
+        this.#command.clear("TE");
     }
     if (devices === null) return;
     registers.write(RTADDR, { RTA: devices.root, TTM: devices.mode });
@@ -148,7 +168,11 @@ export class UnitDriver {
     if (capabilities.ESRTPS !== 0) return;
     const requests: InvalidationRequest[] = [{ cache: "context", granularity: "global" }];
     if (this.#parts.mode === "scalable") requests.push({ cache: "pasid", granularity: "global" });
-    this.invalidate([...requests, { cache: "iotlb", granularity: "global" }]);
+    requests.push({ cache: "iotlb", granularity: "global" });
+    if (this.#parts.mode === "scalable" && capabilities.HPTS !== 0) {
+      requests.push({ cache: "host-permission", granularity: "global" });
+    }
+    this.invalidate(requests);
   }
 
   /** Gives the page request queue to the unit, and says where its interrupt goes, if anywhere. */
@@ -186,10 +210,24 @@ export class UnitDriver {
 
   /**
    * Makes the entry for requests of a device, without PASID (null) or with this one; it must have
-   * none (see {@link unbind}).
+   * none (see {@link unbind}). `targets`: the pages behind it, which are permitted to a device with
+   * host permissions, as another reason for each.
    */
-  bind(device: DeviceSetup, pasid: number | null, binding: DeviceBinding): void {
-    const requests = this.devices!.bind(device, pasid, binding);
+  bind(
+    device: DeviceSetup,
+    pasid: number | null,
+    binding: DeviceBinding,
+    targets: readonly PageRights[] = [],
+  ): void {
+    const permissions = this.permissions.of(device.sourceId);
+    permissions?.grant(targets);
+    let requests: InvalidationRequest[];
+    try {
+      requests = this.devices!.bind(device, pasid, binding, permissions?.table ?? null);
+    } catch (error) {
+      permissions?.revoke(targets);
+      throw error; // no memory for tables
+    }
     this.queue?.expectAnswers(device.sourceId);
     if (this.capabilities.CM === 0) this.flushWriteBuffer();
     else this.invalidate(requests);
@@ -198,15 +236,23 @@ export class UnitDriver {
   /**
    * Takes such an entry away, if there is one, of this driver or another: on return these requests
    * are blocked, nothing of them is cached, and no page request of theirs waits. `silent`: what still
-   * comes is not recorded, until the entry is taken away again.
+   * comes is not recorded, until the entry is taken away again. `targets`: as they were at
+   * {@link bind}, with all changes since.
    */
-  unbind(device: DeviceSetup, pasid: number | null, silent = false): void {
+  unbind(
+    device: DeviceSetup,
+    pasid: number | null,
+    { silent = false, targets = [] }: UnbindSettings = {},
+  ): void {
+    const permissions = this.permissions.of(device.sourceId);
     const retired: number[] = [];
     const requests = this.devices!.unbind(device, pasid, { silent, retired });
     if (requests.length > 0) {
+      if (permissions !== null && pasid === null) requests.push(permissions.everything);
       this.invalidate(requests);
       if (device.pageRequests) this.#drainPageRequests(device, pasid, requests);
     }
+    permissions?.revoke(targets);
     for (const address of retired) this.#parts.pages.free(address);
   }
 
@@ -229,7 +275,8 @@ export class UnitDriver {
       ...(queue?.places ?? []),
       pageRequests?.place,
     ];
-    return `${this.name} ${places.map((place) => hex(place ?? 0)).join(" ")}`;
+    const text = places.map((place) => hex(place ?? 0)).join(" ");
+    return `${this.name} ${text}${this.permissions.layout}`;
   }
 
   /** Called by the driver: what neither the unit nor guest memory holds. */
@@ -237,6 +284,7 @@ export class UnitDriver {
     return {
       running: this.#running,
       domainIds: this.domainIds.save(),
+      permissions: this.permissions.save(),
       interrupts: this.interrupts?.save() ?? null,
       queue: this.queue?.save() ?? null,
       pageRequests: this.pageRequests?.save() ?? null,
@@ -245,9 +293,18 @@ export class UnitDriver {
   }
 
   /** Called by the driver. */
-  restore({ running, domainIds, interrupts, queue, pageRequests, faults }: UnitState): void {
+  restore({
+    running,
+    domainIds,
+    permissions,
+    interrupts,
+    queue,
+    pageRequests,
+    faults,
+  }: UnitState): void {
     this.#running = running;
     this.domainIds.restore(domainIds);
+    this.permissions.restore(permissions);
     if (interrupts !== null) this.interrupts?.restore(interrupts);
     if (queue !== null) this.queue?.restore(queue);
     if (pageRequests !== null) this.pageRequests?.restore(pageRequests);

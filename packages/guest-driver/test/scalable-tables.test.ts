@@ -18,6 +18,7 @@ const DEVICE = {
   deviceTlb: false,
   pageRequests: false,
   pasidBits: 20,
+  hostPermissions: false,
   physicalFunction: 0x0210,
   pendingInvalidations: 32,
 };
@@ -52,7 +53,7 @@ describe("root and context entries (VT-d 9.2, 9.4), literally", () => {
   ])("device %i: the lower or the upper half", (sourceId, index, half) => {
     const { table, qwords } = bench();
     const device = { ...DEVICE, sourceId };
-    table.bind(device, null, both);
+    table.bind(device, null, both, null);
     const halves = qwords(table.root + 32, 2);
     expect(halves[1 - half]).toBe(0n);
     const contexts = Number(halves[half]! - 1n);
@@ -72,7 +73,7 @@ describe("root and context entries (VT-d 9.2, 9.4), literally", () => {
     ["device-TLB alone", { pasidBits: 0, deviceTlb: true }, 0x405n],
   ])("%s", (_name, features, low) => {
     const { table, qwords } = bench();
-    table.bind({ ...DEVICE, ...features }, null, both);
+    table.bind({ ...DEVICE, ...features }, null, both, null);
     const contexts = Number(qwords(table.root + 32, 1)[0]! - 1n);
     expect(qwords(contexts + 0x200, 1)[0]! & 0xfffn).toBe(low);
   });
@@ -104,7 +105,7 @@ describe("PASID directory and table entries (VT-d 9.5, 9.6), literally", () => {
     ],
   ])("%s", (_name, binding, words) => {
     const { table, qwords } = bench();
-    table.bind(DEVICE, 0x1_2345, binding);
+    table.bind(DEVICE, 0x1_2345, binding, null);
     const contexts = Number(qwords(table.root + 32, 1)[0]! - 1n);
     const directory = Number(qwords(contexts + 0x200, 1)[0]! & ~0xfffn);
     const pointer = directory + 8 * (0x1_2345 >> 6);
@@ -120,7 +121,7 @@ describe("PASID directory and table entries (VT-d 9.5, 9.6), literally", () => {
 
   it("a unit without walk snooping gets PWSNP = 0", () => {
     const { table, qwords } = bench({ scalableMode: true, walkSnoopControl: false });
-    table.bind(DEVICE, null, { ...both, secondStage: null });
+    table.bind(DEVICE, null, { ...both, secondStage: null }, null);
     const contexts = Number(qwords(table.root + 32, 1)[0]! - 1n);
     const directory = Number(qwords(contexts + 0x200, 1)[0]! & ~0xfffn);
     const entry = Number(qwords(directory, 1)[0]! - 1n);
@@ -134,8 +135,8 @@ describe("PASID directory and table entries (VT-d 9.5, 9.6), literally", () => {
       table
         .unbind(device, pasid, { silent: false, retired: [] })
         .map((request) => [request.cache, "pasid" in request ? request.pasid : "-"]);
-    table.bind(device, null, both);
-    table.bind(device, 9, { ...both, secondStage: null });
+    table.bind(device, null, both, null);
+    table.bind(device, 9, { ...both, secondStage: null }, null);
     expect(caches(9)).toEqual([
       ["pasid", 9],
       ["pasid-iotlb", 9],
@@ -254,6 +255,31 @@ describe("descriptors of scalable mode (VT-d 6.5.2, 7.6.1), literally", () => {
       { cache: "page-response", sourceId: 0x10, pasid: 0x21, group: 3, code: 15 },
       0x21_0010_f019n,
       0x18n,
+    ],
+    ["host permissions, global", { cache: "host-permission", granularity: "global" }, 0x1an, 0n],
+    [
+      "host permissions, a table, all levels",
+      { cache: "host-permission", granularity: "domain", hptDomainId: 0x1234, levels: 4 },
+      0x1234_002an,
+      0xc0n,
+    ],
+    [
+      "host permissions, a page, level 1",
+      {
+        ...{ cache: "host-permission", granularity: "page", hptDomainId: 3, levels: 1 },
+        ...{ address: 0x12_3456_7000, order: 0 },
+      },
+      0x3_003an,
+      0x12_3456_7000n,
+    ],
+    [
+      "host permissions, 1 GiB, levels 3 to 1",
+      {
+        ...{ cache: "host-permission", granularity: "page", hptDomainId: 3, levels: 3 },
+        ...{ address: 0x12_4000_0000, order: 18 },
+      },
+      0x3_003an,
+      0x12_4000_0092n,
     ],
     [
       "response without PASID, invalid",

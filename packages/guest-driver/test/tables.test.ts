@@ -26,6 +26,7 @@ const DEVICE = {
   deviceTlb: false,
   pageRequests: false,
   pasidBits: 0,
+  hostPermissions: false,
   physicalFunction: 0x0210,
   pendingInvalidations: 32,
 };
