@@ -34,6 +34,11 @@ const CACHING: readonly number[] = [0x0300, 0x0400];
 const PASIDS = [NO_PASID, 1, 2, 5, 70] as const;
 /** Input pages that are looked at, of first stages and of second stages. */
 const PROBES = [1, 0x800, 0x801, 0x802, 0xa00, 0x40000, 0x40001];
+/** A and D of first-stage entries. */
+const ACCESSED = 1n << 5n;
+const DIRTY = 1n << 6n;
+/** How many entries were looked at for A and D. */
+let flagged = 0;
 /** Roots 0 and 1 are of second stages, 2 and 3 of first stages. */
 const FIRST = 2;
 
@@ -114,12 +119,27 @@ function checkReach(oracle: ScalableOracle, real: ScalableReal): void {
       if (need === 2 && !isReached && allowed.every((mfn) => mfn < 0)) continue;
       const found = reach(real.deviceOf(sourceId), sourceId, page, need, pasid);
       isReached = found >= 0;
+      if (isReached) checkFlags(oracle, real, id, page, ACCESSED);
       if (allowed.includes(found)) continue;
       const where = `${sourceId.toString(16)} ${pasid} ${page.toString(16)} ${need}`;
       wrong.push(`${where}: ${found}, allowed ${allowed.join()}`);
     }
   });
   expect(wrong).toEqual([]);
+}
+
+/** The guest's first stage tells of an access, if its entry can't be cached from before. */
+function checkFlags(
+  oracle: ScalableOracle,
+  real: ScalableReal,
+  id: number,
+  page: number,
+  flags: bigint,
+): void {
+  const root = oracle.certainRoot(id, page);
+  if (root < 0) return;
+  flagged += 1;
+  expect(real.kernel.firstEntry(real.roots[root]!, page) & flags).toBe(flags);
 }
 
 const domain = fc.constantFrom(1, 2);
@@ -425,6 +445,7 @@ function assign(
   real.places.set(sourceId, virtualSourceId);
 }
 
+/** A device writes somewhere, or where it can. */
 const wrote: fc.Arbitrary<Next> = fc
   .tuple(
     fc.constantFrom(...SOURCES),
@@ -434,23 +455,47 @@ const wrote: fc.Arbitrary<Next> = fc
   )
   .map(([sourceId, pasid, page, value]) =>
     step(`dma ${sourceId.toString(16)} ${pasid} ${page}`, (oracle, real) => {
-      const virtual = real.places.get(sourceId);
-      const gfns = virtual === undefined ? [-1] : oracle.gfnsOf(requester(virtual, pasid), page, 2);
-      const frames = gfns.map((each) => oracle.frame(each, 2));
-      const at = (mfn: number): number => mfn * 1024 + 2;
-      const chunk = real.host.chunks[0]!;
-      for (const mfn of frames) if (mfn >= 0) chunk[at(mfn)] = 0;
-      const dma = real.deviceOf(sourceId).dmaWith(pasid);
-      const result = dma.write(page * 4096 + 8, Uint8Array.of(value));
-      if (result !== 0) {
-        expect(frames).toContain(-1);
-        return;
-      }
-      const written = frames.filter((mfn) => mfn >= 0 && (chunk[at(mfn)]! & 0xff) === value);
-      expect(written).toHaveLength(1);
-      if (oracle.tracking && gfns.length === 1) oracle.dirty.add(gfns[0]!);
+      write(oracle, real, { sourceId, pasid, page }, value);
     }),
   );
+const wroteWhereItCan: fc.Arbitrary<Next> = fc
+  .tuple(fc.nat(1000), fc.integer({ min: 1, max: 0xff }))
+  .map(([choice, value]) =>
+    step(`dma that can ${choice}`, (oracle, real) => {
+      const can: Place[] = [];
+      requests(real, (sourceId, pasid, id, page) => {
+        const gfns = id < 0 ? [] : oracle.gfnsOf(id, page, 2);
+        if (gfns.some((each) => oracle.frame(each, 2) >= 0)) can.push({ sourceId, pasid, page });
+      });
+      if (can.length > 0) write(oracle, real, can[choice % can.length]!, value);
+    }),
+  );
+
+interface Place {
+  readonly sourceId: number;
+  readonly pasid: number;
+  readonly page: number;
+}
+
+function write(oracle: ScalableOracle, real: ScalableReal, place: Place, value: number): void {
+  const { page, pasid, sourceId } = place;
+  const virtual = real.places.get(sourceId);
+  const gfns = virtual === undefined ? [-1] : oracle.gfnsOf(requester(virtual, pasid), page, 2);
+  const frames = gfns.map((each) => oracle.frame(each, 2));
+  const at = (mfn: number): number => mfn * 1024 + 2;
+  const chunk = real.host.chunks[0]!;
+  for (const mfn of frames) if (mfn >= 0) chunk[at(mfn)] = 0;
+  const dma = real.deviceOf(sourceId).dmaWith(pasid);
+  const result = dma.write(page * 4096 + 8, Uint8Array.of(value));
+  if (result !== 0) {
+    expect(frames).toContain(-1);
+    return;
+  }
+  const written = frames.filter((mfn) => mfn >= 0 && (chunk[at(mfn)]! & 0xff) === value);
+  expect(written).toHaveLength(1);
+  if (oracle.tracking && gfns.length === 1) oracle.dirty.add(gfns[0]!);
+  checkFlags(oracle, real, requester(virtual!, pasid), page, ACCESSED | DIRTY);
+}
 
 function begin(
   options: GuestHostOptions,
@@ -472,6 +517,10 @@ function begin(
   for (const index of roots.keys()) model.tables.set(index, new Map());
   for (const index of directories.keys()) model.directories.set(index, new Map());
   fillP2m(model);
+  // single pages, so that each has its own D bit
+  for (let frame = FIRST_GFN; frame < FIRST_GFN + 8; frame += 2)
+    base.p2m.setType(frame, 1, "log-dirty");
+  base.p2m.setType(0xa01, 1, "log-dirty");
   const framesBefore = base.frames.used - base.driver.main.frames;
   const parts = { directories, framesBefore, kernel, roots, tidy };
   const real = { ...base, ...parts, tickets: [], held: new Set<number>(), places: new Map() };
@@ -514,6 +563,8 @@ function populate(model: ScalableOracle, real: ScalableReal): void {
   kernel.setTranslation(true);
   while (real.driver.pending) real.driver.run(1000);
   model.setTranslation(true);
+  real.driver.setDirtyTracking(true);
+  model.tracking = true;
 }
 
 const steps: fc.Arbitrary<Next>[] = [
@@ -542,7 +593,9 @@ const steps: fc.Arbitrary<Next>[] = [
   moved,
   moved,
   wrote,
-  wrote,
+  wroteWhereItCan,
+  wroteWhereItCan,
+  tracked,
   tracked,
   flown,
 ];
@@ -551,6 +604,7 @@ describe("devices of a guest in scalable mode under random changes", () => {
   it("reach p2m after the guest's tables as of the last invalidation, and nothing else", () => {
     const count = explore({ begin: () => begin({}, false), steps, watch, seed, runs: 60 });
     expect(count).toBeGreaterThan(4_800);
+    expect(flagged).toBeGreaterThan(10_000);
   });
 
   it("do so when the work is done in small steps", () => {

@@ -46,6 +46,7 @@ export interface GuestHostOptions {
 
 /** A host with one physical unit, and a guest with one virtual unit and a device behind both. */
 export interface GuestHost {
+  /** Logs what devices and the physical unit write, not what the guest does. */
   readonly host: ChunkedMemory;
   readonly memory: ChunkedMemory;
   readonly frames: FrameAllocator;
@@ -63,7 +64,8 @@ export interface GuestHost {
 
 export function guestHost(options: GuestHostOptions = {}): GuestHost {
   const buffer = new ArrayBuffer(0x400_0000);
-  const host = createMemory({ regions: [{ base: 0, size: buffer.byteLength, buffer }] });
+  const regions = [{ base: 0, size: buffer.byteLength, buffer }];
+  const host = createMemory({ regions, dirtyLog: true });
   const memory = createMemory({
     regions: [{ base: 0, size: GUEST_FRAMES * 4096, buffer, bufferOffset: OFFSET * 4096 }],
   });

@@ -98,6 +98,17 @@ export class GuestKernel {
     this.memory.write64(this.#entry(root, page, level, 7n), 0n);
   }
 
+  /** The entry that maps a page; 0 without. */
+  firstEntry(root: number, page: number): bigint {
+    let table = root * 4096;
+    for (let level = 4; ; level--) {
+      const index = Math.floor(page / 512 ** (level - 1)) % 512;
+      const value = this.memory.read64(table + index * 8);
+      if (level === 1 || (value & 1n) === 0n || (value & PS) !== 0n) return value;
+      table = Number(value & 0xf_ffff_ffff_f000n);
+    }
+  }
+
   contextGlobal(): boolean {
     return this.submit([0x11n, 0n]);
   }

@@ -82,6 +82,18 @@ export class ScalableOracle extends GuestOracle {
     );
   }
 
+  /**
+   * The first stage that a requester's page comes from, where the entry can't be cached from before
+   * the guest wrote it last; -1 elsewhere.
+   */
+  certainRoot(id: number, page: number): number {
+    const history = this.translation ? this.#histories.get(id) : undefined;
+    if (history === undefined) return -1;
+    const { context, own, pages } = history;
+    const isCertain = own.get(page)!.length === 1 && pages.get(page)!.length === 1;
+    return isCertain ? context.root : -1;
+  }
+
   /** What the shadows have now at some pages. */
   shadowsAt(pages: readonly number[]): Shadows {
     const copy = new Map<string, Map<number, Leaf>>();
