@@ -32,12 +32,11 @@ export type DmaAnswer =
 /** The unit's answer to an interrupt request; no message when it was posted. */
 export type IrqAnswer = { readonly ok: true; readonly message: Message | null } | Denial;
 
-/** Hands a DMA request to the unit; `probe` leaves no trace in its state. */
-export function askDma(
-  unit: ReplayUnit,
-  event: Pick<DmaEvent, "sid" | "pasid" | "iova" | "access" | "index">,
-  how: "translate" | "probe",
-): DmaAnswer {
+/** What a DMA event asks. */
+export type AskedDma = Pick<DmaEvent, "sid" | "pasid" | "iova" | "access" | "index">;
+
+/** The request of a DMA event. */
+export function dmaRequest(event: AskedDma): DmaRequest {
   const request = new DmaRequest();
   request.sourceId = event.sid;
   request.pasid = event.pasid;
@@ -45,6 +44,12 @@ export function askDma(
   request.access = event.access;
   request.hi = hiFromBigint(event.iova);
   request.lo = loFromBigint(event.iova);
+  return request;
+}
+
+/** Hands a DMA request to the unit; `probe` leaves no trace in its state. */
+export function askDma(unit: ReplayUnit, event: AskedDma, how: "translate" | "probe"): DmaAnswer {
+  const request = dmaRequest(event);
   return dmaAnswer(request, unit.dma[how](request));
 }
 

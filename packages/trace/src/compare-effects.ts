@@ -1,12 +1,12 @@
 import { comparison } from "./comparison.ts";
 import type { Comparison } from "./comparison.ts";
-import { explainBits } from "./deviations.ts";
-import type { MemoryBytes, Message, RecordedFault } from "./format.ts";
+import { DEVIATIONS, explainBits } from "./deviations.ts";
+import type { MemoryBytes, Message, RecordedFault, TraceEvent } from "./format.ts";
 import type { WrittenRecord } from "./fault-record-watch.ts";
 import { RECORD_F } from "./record-bits.ts";
 import type { ReplayContext } from "./replay-context.ts";
 import { hex, listText, messageText, writesText } from "./text.ts";
-import type { CapturedWrite, TraceMemory } from "./trace-memory.ts";
+import type { CapturedWrite } from "./trace-memory.ts";
 
 /** Compares the fault records that an event wrote; undefined when neither side wrote one. */
 export function compareRecords(
@@ -53,21 +53,25 @@ export function compareMessages(
 
 /**
  * Compares what an event wrote to guest memory; undefined when neither side wrote anything. Status
- * words (`ordered`) must agree in address, bytes and order. Flags in table entries must leave the
- * same bytes behind, in whatever pieces and order they were written.
+ * words must agree in address, bytes and order. Flags in table entries must leave the same bytes
+ * behind, in whatever pieces and order they were written. `names` are deviations that have led here.
  */
 export function compareWrites(
-  expected: readonly MemoryBytes[],
+  event: TraceEvent,
   actual: readonly CapturedWrite[],
-  memory: TraceMemory,
-  ordered: boolean,
+  context: ReplayContext,
+  names: readonly string[] = [],
 ): Comparison | undefined {
-  const wanted = expected.filter(
+  const wanted = event.writes.filter(
     (write): write is MemoryBytes & { bytes: Uint8Array } => write.bytes !== null,
   );
   if (wanted.length === 0 && actual.length === 0) return undefined;
-  const same = sameSequence(wanted, actual) || (!ordered && sameResult(wanted, actual, memory));
-  return comparison("memWrite", same ? [] : undefined, writesText(wanted), writesText(actual));
+  let found: readonly string[] | undefined = names;
+  if (!sameSequence(wanted, actual)) {
+    // Status words are written in queue order; flags in table entries in any.
+    found = event.kind === "mmio-write" ? undefined : explainFlags(event, wanted, actual, context);
+  }
+  return comparison("memWrite", found, writesText(wanted), writesText(actual));
 }
 
 /** The names of all pairs together; undefined when one pair, or the number of items, differs. */
@@ -105,16 +109,28 @@ function singleBytes({ address, bytes }: Write): [bigint, number][] {
   return Array.from(bytes, (byte, i) => [address + BigInt(i), byte]);
 }
 
-/** The bytes that memory holds afterwards. */
-function sameResult(
+/** Names for the bytes that differ afterwards; what is explained becomes as the reference left it. */
+function explainFlags(
+  event: TraceEvent,
   wanted: readonly Write[],
   actual: readonly CapturedWrite[],
-  memory: TraceMemory,
-): boolean {
-  const want = new Map<bigint, number>();
-  for (const { address, before } of [...actual].reverse()) {
-    for (const [at, byte] of singleBytes({ address, bytes: before })) want.set(at, byte);
+  context: ReplayContext,
+): readonly string[] | undefined {
+  const { memory } = context;
+  const before = new Map<bigint, number>();
+  for (const { address, before: bytes } of [...actual].reverse()) {
+    for (const [at, byte] of singleBytes({ address, bytes })) before.set(at, byte);
   }
-  for (const [at, byte] of wanted.flatMap(singleBytes)) want.set(at, byte);
-  return [...want].every(([at, byte]) => memory.peek(at, 1)[0] === byte);
+  const want = new Map([...before, ...wanted.flatMap(singleBytes)]);
+  const names = new Set<string>();
+  for (const [at, expected] of want) {
+    const byte = memory.peek(at, 1)[0]!;
+    if (byte === expected) continue;
+    const flag = { address: at, before: before.get(at) ?? byte, expected, actual: byte };
+    const found = DEVIATIONS.find((deviation) => deviation.flags?.(flag, event, context));
+    if (found === undefined) return undefined;
+    names.add(found.name);
+    memory.storeWrites([{ address: at, bytes: Uint8Array.of(expected) }]);
+  }
+  return [...names];
 }

@@ -1,5 +1,5 @@
 import type { DmaAnswer, IrqAnswer } from "./answers.ts";
-import type { DmaEvent, IrqEvent, Message } from "./format.ts";
+import type { DmaEvent, IrqEvent, Message, TraceEvent } from "./format.ts";
 import type { ReplayContext } from "./replay-context.ts";
 
 /** The reference's way to answer a request. */
@@ -8,6 +8,15 @@ export interface Substitute<A> {
   readonly answer: A;
   /** What the unit itself says, as its specification wants it. */
   readonly own: A;
+}
+
+/** A byte of a table entry in which the unit and the reference have set different flags. */
+interface FlagByte {
+  readonly address: bigint;
+  /** The byte before the event, after it in the trace, and after it in the unit's memory. */
+  readonly before: number;
+  readonly expected: number;
+  readonly actual: number;
 }
 
 /**
@@ -48,6 +57,13 @@ export interface Deviation {
     actual: Message,
     context: ReplayContext,
   ) => bigint;
+  /** Whether the reference leaves this byte otherwise than the unit does. */
+  readonly flags?: (
+    this: void,
+    flag: FlagByte,
+    event: TraceEvent,
+    context: ReplayContext,
+  ) => boolean;
   /** Answers a request in the reference's way, leaving the unit as the reference left its own. */
   readonly dma?: (
     this: void,

@@ -1,6 +1,10 @@
 import { Offset } from "@viommu/vtd-spec";
 import type { Deviation } from "./deviation.ts";
 import type { ReplayContext } from "./replay-context.ts";
+import { readRegister } from "./replay-unit.ts";
+
+/** Named also where writes of a queue come later than the unit would do them. */
+export const QUEUE_ERROR = "queue-error-record-absent";
 
 const UPPER_HALF = 0xffff_ffffn << 32n;
 
@@ -47,8 +51,44 @@ const granularityAsRequested: Deviation = {
   },
 };
 
+const QWORD = 0xffff_ffff_ffff_ffffn;
+const QUEUE_BASE = QWORD & ~0xfffn;
+
+const queueErrorRecordAbsent: Deviation = {
+  name: QUEUE_ERROR,
+  why: "VT-d 11.4.9.9 and 6.5.2.11: IQERCD tells an error of the invalidation queue, and fetching goes on once IQE is clear; in the reference IQERCD is 0, and the queue goes on when the tail is written",
+  registerBits: (offset, expected, actual, { unit, heldQueue }) => {
+    if (offset === Offset.IQERCD && expected === 0n) return QWORD;
+    const isHeld = offset === Offset.IQT && heldQueue.tail === expected;
+    return isHeld && actual === readRegister(unit, Offset.IQH, 8) ? QWORD : 0n;
+  },
+};
+
+const queueAddressLatched: Deviation = {
+  name: "queue-address-latched",
+  why: "VT-d 11.4.9.3: IQA reads as software has written it; in the reference its base is that of the queue which was enabled last, 0 before",
+  registerBits: (offset, expected, _, { queueAddress }) =>
+    offset === Offset.IQA && (expected & QUEUE_BASE) === queueAddress ? QUEUE_BASE : 0n,
+};
+
+/** CFI of GCMD, CFIS in the 8 bytes of GCMD and GSTS. */
+const CFI = 1n << 23n;
+const CFIS = CFI << 32n;
+
+const commandBitsIgnored: Deviation = {
+  name: "gcmd-ignored-bits",
+  why: "VT-d 11.4.4: CFI lets compatibility-format interrupts pass and shows in GSTS as CFIS; in the reference it has no effect",
+  registerBits: (offset, expected, actual, { command }) =>
+    offset === Offset.GCMD && (command & CFI) !== 0n && (actual & ~expected & CFIS) !== 0n
+      ? CFIS
+      : 0n,
+};
+
 /** Deviations in registers and in the unit's own messages. */
 export const REGISTER_DEVIATIONS: readonly Deviation[] = [
   upperMessageAddressIgnored,
   granularityAsRequested,
+  queueErrorRecordAbsent,
+  queueAddressLatched,
+  commandBitsIgnored,
 ];

@@ -2,6 +2,8 @@ import type { Deviation } from "./deviation.ts";
 import { RECORD_DEVIATIONS } from "./deviations-records.ts";
 import { REGISTER_DEVIATIONS } from "./deviations-registers.ts";
 import { REQUEST_DEVIATIONS } from "./deviations-requests.ts";
+import { INTERRUPT_DEVIATIONS } from "./deviations-interrupts.ts";
+import { WALK_DEVIATIONS } from "./deviations-walks.ts";
 
 /**
  * All that a replay accepts. A difference that no entry explains is a failure. Behaviours of the
@@ -10,6 +12,8 @@ import { REQUEST_DEVIATIONS } from "./deviations-requests.ts";
  */
 export const DEVIATIONS: readonly Deviation[] = [
   ...REQUEST_DEVIATIONS,
+  ...INTERRUPT_DEVIATIONS,
+  ...WALK_DEVIATIONS,
   ...RECORD_DEVIATIONS,
   ...REGISTER_DEVIATIONS,
 ];

@@ -6,6 +6,7 @@ import { compareBlock, compareRead } from "./compare-registers.ts";
 import { compareDma, compareIrq } from "./compare-requests.ts";
 import type { Comparison } from "./comparison.ts";
 import { DEVIATIONS } from "./deviations.ts";
+import { QUEUE_ERROR } from "./deviations-registers.ts";
 import { requesterOf } from "./deviations-requests.ts";
 import type { DmaEvent, IrqEvent, Message, TraceEvent, TraceHeader } from "./format.ts";
 import { FaultRecordWatch } from "./fault-record-watch.ts";
@@ -39,11 +40,11 @@ export class Replayer {
     const { memory } = context;
     memory.storeReads(event.reads);
     memory.prepareWrites(event.writes);
+    const released = event.kind === "mmio-write" && context.heldQueue.prepare(event);
     const answer = this.#act(event);
     const comparisons = [
       answer,
-      // Status words are written in queue order; flags in table entries in any.
-      compareWrites(event.writes, memory.takeWrites(), memory, event.kind === "mmio-write"),
+      compareWrites(event, memory.takeWrites(), context, released ? [QUEUE_ERROR] : []),
       compareRecords(event.frcd, this.#records.take(), context),
       compareMessages(event.msi, this.#messages.splice(0), context),
     ];

@@ -41,6 +41,7 @@ export class TraceMemory implements GuestMemory {
   readonly #word = new Uint8Array(4);
   readonly #wordView: DataView = new DataView(this.#word.buffer);
   #writes: CapturedWrite[] = [];
+  #counting = true;
   #unknownCount = 0;
   #unknownFirst: bigint | undefined;
 
@@ -94,6 +95,27 @@ export class TraceMemory implements GuestMemory {
       }
     }
     return true;
+  }
+
+  /** Does something that may read unknown bytes without being counted. */
+  unnoticed<T>(action: () => T): T {
+    this.#counting = false;
+    try {
+      return action();
+    } finally {
+      this.#counting = true;
+    }
+  }
+
+  /** Does something while other bytes lie here; then those from before are back. */
+  lend<T>(address: bigint, bytes: Uint8Array, action: () => T): T {
+    const before = this.peek(address, bytes.length);
+    this.#store(address, bytes);
+    try {
+      return action();
+    } finally {
+      this.#store(address, before);
+    }
   }
 
   readWords(hi: number, lo: number, count: number, out: Int32Array): boolean {
@@ -165,6 +187,7 @@ export class TraceMemory implements GuestMemory {
   }
 
   #noteUnknown(hi: number, lo: number, length: number): void {
+    if (!this.#counting) return;
     for (let i = 0; i < length; i += 1) {
       if (this.#find(hi, lo + i)?.known[(lo + i) % PAGE] === 1) continue;
       this.#unknownCount += 1;

@@ -1,0 +1,167 @@
+import { Access } from "@viommu/plugin";
+import { FaultReason, maxGuestAddressWidth } from "@viommu/vtd-spec";
+import { askDma, dmaAnswer, dmaRequest } from "./answers.ts";
+import type { DmaAnswer } from "./answers.ts";
+import type { Deviation, Substitute } from "./deviation.ts";
+import { FLAG_A, FLAG_D, firstStageWay } from "./first-stage-walk.ts";
+import type { DmaEvent } from "./format.ts";
+import type { ReplayContext } from "./replay-context.ts";
+
+/**
+ * The unit's answer where first-stage flags need not be set; undefined where that is not what keeps
+ * it from answering as the reference has, or where other flags than `missed` are to be set.
+ */
+function answerWithoutFlags(
+  event: DmaEvent,
+  context: ReplayContext,
+  missed: number,
+): Substitute<DmaAnswer> | undefined {
+  const { unit, memory, capabilities } = context;
+  if (!context.scalable || capabilities.FSTS === 0 || isUnreported(event)) return undefined;
+  const own = memory.unnoticed(() => askDma(unit, event, "probe"));
+  if (own.ok || own.fault !== FaultReason.FS_FLAGS_NOT_SNOOPED) return undefined;
+  const way = firstStageWay(event, context);
+  const before = way.map(({ address }) => memory.peek(address, 1));
+  if (way.some(({ flags }, i) => (flags & ~before[i]![0]! & ~missed) !== 0)) return undefined;
+  way.forEach(({ address, flags }, i) => {
+    memory.storeWrites([{ address, bytes: Uint8Array.of(before[i]![0]! | flags) }]);
+  });
+  const answer = askDma(unit, event, "translate");
+  way.forEach(({ address }, i) => {
+    memory.storeWrites([{ address, bytes: before[i]! }]);
+  });
+  return { answer, own };
+}
+
+/** Nothing was reported: another deviation is about that. */
+function isUnreported({ result }: DmaEvent): boolean {
+  return !result.ok && result.fault === undefined;
+}
+
+const firstStageFlagsUnsnooped: Deviation = {
+  name: "first-stage-flags-unsnooped",
+  why: "VT-d 7.1.3: where walks do not snoop (ECAP.SMPWCS = 0, or PWSNP = 0), a request that would set A or D of a first-stage entry is blocked (90h); the reference sets the flags",
+  dma: (event, context) =>
+    event.writes.length === 0 ? undefined : answerWithoutFlags(event, context, FLAG_A | FLAG_D),
+  flags: ({ address, before, expected }, event, context) => {
+    if (event.kind !== "dma" || context.capabilities.SMPWCS !== 0) return false;
+    const entry = firstStageWay(event, context).find((candidate) => candidate.address === address);
+    return (before & FLAG_A) === 0 && entry !== undefined && expected === (before | entry.flags);
+  },
+};
+
+const firstStageDirtyMissed: Deviation = {
+  name: "first-stage-dirty-missed",
+  why: "VT-d 3.6.2: a write sets D of the first-stage entry of its page; the reference does not if A is 1 already, and sets neither A nor D in an entry that it has cached",
+  dma: (event, context) => {
+    if (event.writes.length !== 0) return undefined;
+    return answerWithoutFlags(event, context, event.reads.length === 0 ? FLAG_A | FLAG_D : FLAG_D);
+  },
+  flags: ({ address, before, expected, actual }, event, context) => {
+    if (event.kind !== "dma" || !context.scalable || context.capabilities.FSTS === 0) return false;
+    const missed = expected ^ actual;
+    const mine = (event.access & Access.WRITE) !== 0 ? FLAG_A | FLAG_D : FLAG_A;
+    if ((address & 7n) !== 0n || (missed & ~mine) !== 0 || (missed & expected) !== 0) return false;
+    return event.reads.length === 0 || (missed === FLAG_D && (before & FLAG_A) !== 0);
+  },
+};
+
+const PS = 1n << 7n;
+const PAGE_2M = 21n;
+const PAGE_1G = 30n;
+const INTERRUPT_RANGE = 0xfee0_0000n;
+
+/** The page-table entry that the reference read last, which maps the page of the request. */
+function lastEntry({ reads }: DmaEvent): bigint | undefined {
+  const entry = reads.findLast(({ bytes }) => bytes?.length === 8)?.bytes;
+  return entry ? new DataView(entry.buffer, entry.byteOffset, 8).getBigUint64(0, true) : undefined;
+}
+
+/** Whether a large page that maps this address has the interrupt address range in it. */
+function sharesLargePage(gpa: bigint, entry: bigint): boolean {
+  if ((entry & PS) === 0n) return false;
+  if (gpa >> PAGE_2M === INTERRUPT_RANGE >> PAGE_2M) return true;
+  const address = entry & 0xf_ffff_ffff_f000n & ~((1n << PAGE_2M) - 1n);
+  const isAligned = address === (address >> PAGE_1G) << PAGE_1G;
+  return isAligned && gpa >> PAGE_1G === INTERRUPT_RANGE >> PAGE_1G && address >> PAGE_1G === 3n;
+}
+
+const interruptRangeWholePage: Deviation = {
+  name: "interrupt-range-whole-page",
+  why: "VT-d 3.15 and 7.1.3: a request is blocked (0Eh, 87h) if its own output address is in FEEx_xxxxh; the reference blocks every request to a large page that has such an address in it",
+  dma: (event, context) => {
+    const { result } = event;
+    const reason =
+      context.capabilities.SMTS === 0
+        ? FaultReason.OUTPUT_IN_INTERRUPT_RANGE
+        : FaultReason.SM_OUTPUT_IN_INTERRUPT_RANGE;
+    if (result.ok || result.fault !== reason) return undefined;
+    const own = askDma(context.unit, event, "probe");
+    const entry = lastEntry(event);
+    if (!own.ok || entry === undefined || !sharesLargePage(own.gpa, entry)) return undefined;
+    if (!result.disabled && !context.record(event, reason)) return undefined;
+    return { answer: { ok: false, fault: reason }, own };
+  },
+};
+
+const PASID_ENTRY_BYTES = 64;
+
+/** Whether all bits from bit `width - 1` up are alike. */
+function isCanonical(address: bigint, width: number): boolean {
+  const upper = address >> BigInt(width - 1);
+  return upper === 0n || upper === (1n << BigInt(65 - width)) - 1n;
+}
+
+const firstStageCanonicalByWidth: Deviation = {
+  name: "first-stage-canonical-by-aw",
+  why: "VT-d 3.6: a first-stage address is canonical by the levels of its tables, 48 or 57 bits; the reference goes by AW of the PASID table entry, which is a field of the second stage",
+  dma: (event, context) => {
+    const { result, iova, reads } = event;
+    if (result.ok || result.fault !== FaultReason.FS_NOT_CANONICAL || !context.scalable) {
+      return undefined;
+    }
+    const entry = reads.findLast(({ bytes }) => bytes?.length === PASID_ENTRY_BYTES)?.bytes;
+    if (!entry) return undefined;
+    const width = Math.min(
+      30 + 9 * ((entry[0]! >> 2) & 7),
+      maxGuestAddressWidth(context.capabilities),
+    );
+    const levels = (entry[16]! & 4) === 0 ? 48 : 57;
+    if (isCanonical(iova, width) || !isCanonical(iova, levels)) return undefined;
+    // the reference has not walked: what our walk meets need not be in the trace
+    const own = context.memory.unnoticed(() => askDma(context.unit, event, "probe"));
+    if (!own.ok && own.fault === result.fault) return undefined;
+    if (!result.disabled && !context.record(event, result.fault)) return undefined;
+    return { answer: { ok: false, fault: result.fault }, own };
+  },
+};
+
+/** Reasons, as the reference reports them, for which it doesn't look at all that FPD is in. */
+const FPD_UNREAD: ReadonlySet<number> = new Set<number>([
+  FaultReason.CONTEXT_RESERVED,
+  FaultReason.PASID_DIR_NOT_PRESENT,
+  FaultReason.PASID_ENTRY_NOT_PRESENT,
+  FaultReason.PASID_ENTRY_INVALID,
+]);
+
+const faultDisableIncomplete: Deviation = {
+  name: "fault-disable-incomplete",
+  why: "VT-d 7.2: FPD keeps qualified faults out of the log, also in entries that are not present; the reference reports reserved bits of context entries whatever FPD says, and does not look at FPD of a PASID table that it can't use",
+  dma: (event, context) => {
+    const { result } = event;
+    if (result.ok || result.disabled || !FPD_UNREAD.has(result.fault ?? 0)) return undefined;
+    const request = dmaRequest(event);
+    const own = dmaAnswer(request, context.unit.dma.probe(request));
+    if (own.ok || own.fault === undefined || !request.suppressed) return undefined;
+    return context.record(event, own.fault) ? { answer: own, own } : undefined;
+  },
+};
+
+/** Deviations of table walks. */
+export const WALK_DEVIATIONS: readonly Deviation[] = [
+  firstStageFlagsUnsnooped,
+  firstStageDirtyMissed,
+  interruptRangeWholePage,
+  firstStageCanonicalByWidth,
+  faultDisableIncomplete,
+];
