@@ -11,7 +11,7 @@ import {
   loFromNumber,
 } from "@viommu/plugin";
 import { createProfile, createUnit } from "@viommu/vtd";
-import type { ProfileOptions, UnitSettings, VtdUnit } from "@viommu/vtd";
+import type { ProfileOptions, UnitOptions, UnitSettings, VtdUnit } from "@viommu/vtd";
 import { createMmioBus, probe } from "../../src/index.ts";
 import type { IommuDriver, MmioBus, ProbeOptions } from "../../src/index.ts";
 
@@ -36,7 +36,7 @@ export type RegisterWrite = readonly [offset: number, size: number, value: bigin
 
 export interface UnitSpec {
   readonly profile?: ProfileOptions;
-  readonly settings?: Partial<UnitSettings>;
+  readonly settings?: Partial<UnitSettings> & Pick<UnitOptions, "hooks">;
   /** As the DMAR table has it; the only unit has everything unless given. */
   readonly drhd?: Partial<Drhd>;
 }
