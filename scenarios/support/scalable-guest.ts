@@ -23,6 +23,9 @@ export class FirstStage extends SecondStage {
 /** Bits of a scalable-mode context entry (VT-d 9.4): P, DTE, PASIDE, PRE, directory of 64 PASIDs * 128. */
 const CONTEXT = 0x1n | 0x4n | 0x8n | 0x10n;
 
+/** Translated requests need permission. */
+const HPTE = 0x20n;
+
 /** PGTT and AW of 48 bits in a PASID table entry (VT-d 9.6). */
 const FIRST_STAGE = 0x49n;
 const NESTED = 0xc9n;
@@ -68,9 +71,13 @@ export class ScalableGuest extends Guest {
     return new FirstStage(this);
   }
 
-  /** Gives a device (of bus 0, below 10.0) its context entry; all devices share their PASIDs. */
-  addDevice(sourceId: number): void {
-    this.put128(this.#context + BigInt(sourceId) * 32n, this.#directory | CONTEXT, 0n);
+  /**
+   * Gives a device (of bus 0, below 10.0) its context entry; all devices share their PASIDs, 0 is that
+   * of requests without one.
+   */
+  addDevice(sourceId: number, { hostPermissions = false } = {}): void {
+    const flags = CONTEXT | (hostPermissions ? HPTE : 0n);
+    this.put128(this.#context + BigInt(sourceId) * 32n, this.#directory | flags, 0n);
   }
 
   /** The table entry of a PASID, 0 to 63. */
@@ -165,6 +172,12 @@ export const deviceTlb = (sourceId: number, pasid: bigint): Descriptor => [
 /** Drops one page of a PASID from a device-TLB. */
 export const deviceTlbPage = (sourceId: number, pasid: bigint, page: bigint): Descriptor => [
   (pasid << 32n) | (BigInt(sourceId) << 16n) | 0x8n,
+  page,
+];
+
+/** Drops one page of requests without PASID from a device-TLB. */
+export const ownDeviceTlbPage = (sourceId: number, page: bigint): Descriptor => [
+  (BigInt(sourceId) << 32n) | 0x3n,
   page,
 ];
 
