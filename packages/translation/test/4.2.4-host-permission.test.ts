@@ -8,6 +8,7 @@ import {
 } from "./support/host-permission-machine.ts";
 import { hptFields, HPTE, L1, L2, L3, L4 } from "./support/host-permission-machine.ts";
 import { passes, permission, permissionBench, pointer } from "./support/host-permission-machine.ts";
+import { ROOT } from "./support/machine.ts";
 import type { Ask, BenchOptions } from "./support/machine.ts";
 import { ADDRESS, CONTEXT_AT, DIRECTORY, FAR, PASID } from "./support/scalable-machine.ts";
 import { PASID_AT, PASIDS, SECOND_PAGE, SECOND_STAGE } from "./support/scalable-machine.ts";
@@ -243,9 +244,11 @@ describe("VT-d 7.1.3: what comes before the walk", () => {
 
   it("SPT.5, SPT.6: privilege and execution don't matter", () => {
     const bench = permissionBench({}, [[CONTEXT_AT, DIRECTORY | CONTEXT_FLAGS | HPTE | EPTR]]);
+    const denied = { ...READ, address: HOST_ADDRESS ^ 0x1000n };
     for (const access of [1 | 4, 1 | 8, 2 | 12]) {
       expect(bench.ask({ ...READ, access, pasid: PASID })).toEqual(passes(12));
       expect(bench.ask({ ...READ, access })).toEqual(passes(12));
+      expect(bench.reason({ ...denied, access, pasid: PASID })).toBe(access === 14 ? 0xa4 : 0xa5);
     }
   });
 });
@@ -273,7 +276,7 @@ describe("VT-d 4.2.5: which requests the table is for", () => {
       [CONTEXT_AT, DIRECTORY | CONTEXT_FLAGS | HPTE | EPTR],
       ...hptFields(PASID_AT, 0x14_0000n, 8),
       ...entry(0x14_0030n, pointer(0x15_0000n)),
-      ...entry(0x15_0050n, permission(3, 1n)),
+      ...entry(0x15_0850n, permission(3, 1n)),
     ]);
     for (const ask of [READ, ZERO_LENGTH, READ]) {
       expect(bench.ask({ ...ask, pasid: PASID })).toEqual(passes(30, 0x21));
@@ -287,5 +290,24 @@ describe("VT-d 4.2.5: which requests the table is for", () => {
     bench.engine.invalidatePasidCacheGlobal();
     expect(bench.ask(READ)).toEqual(passes(30, 0x21));
     expect(bench.ask({ ...WRITE, pasid: 0 })).toEqual(passes(12));
+  });
+
+  it("each of a thousand devices gets its own answer", () => {
+    const [checked, unchecked] = [0x14_0000n, 0x15_0000n];
+    const bench = permissionBench({}, entry(ENTRY[1], permission(1, 1n)));
+    const isChecked = (bus: number): boolean => bus === 0 || bus === 3;
+    for (let i = 0n; i < 0x80n; i += 1n) {
+      bench.write(checked + 32n * i, DIRECTORY | CONTEXT_FLAGS | HPTE);
+      bench.write(unchecked + 32n * i, DIRECTORY | CONTEXT_FLAGS);
+    }
+    for (let bus = 0; bus < 4; bus += 1) {
+      const table = (isChecked(bus) ? checked : unchecked) | 1n;
+      bench.write(ROOT + 16n * BigInt(bus), table, table);
+    }
+    for (let i = 0; i < 0x800; i += 1) {
+      const sourceId = i & 0x3ff;
+      const answer = isChecked(sourceId >> 8) ? passes(12, 0x21) : passes(30);
+      expect(bench.ask({ ...READ, sourceId })).toEqual(answer);
+    }
   });
 });

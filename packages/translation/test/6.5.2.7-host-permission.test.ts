@@ -34,9 +34,18 @@ const invalidations: [string, (bench: Bench, level: number) => void][] = [
     },
   ],
   [
-    "one of more pages",
+    "one of more pages, by the first one",
     (bench, level) => {
-      pages(bench, [0, 5, 13, 21, 30][level]!);
+      const order = [0, 5, 13, 21, 30][level]!;
+      const shift = BigInt(order + 12);
+      pages(bench, order, (HOST_ADDRESS >> shift) << shift);
+    },
+  ],
+  [
+    "one of more pages, by the last one",
+    (bench, level) => {
+      const order = [0, 5, 13, 21, 30][level]!;
+      pages(bench, order, HOST_ADDRESS | ((1n << BigInt(order + 12)) - 1n));
     },
   ],
   [

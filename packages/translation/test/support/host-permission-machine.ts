@@ -6,7 +6,7 @@ import type { Changes } from "./scalable-machine.ts";
 /** Address of every test, and what VT-d 4.2.4, table 11 selects by it. */
 export const HOST_ADDRESS =
   (3n << 41n) | // HPTL4E 3
-  (5n << 33n) | // HPTL3E 5
+  (0x85n << 33n) | // HPTL3E 85h
   (6n << 30n) | // PP6 of it
   (9n << 25n) | // with the bits before, HPTL2E C9h
   (11n << 21n) | // PP11 of it
@@ -20,9 +20,9 @@ export const L3 = 0x11_0000n;
 export const L2 = 0x12_0000n;
 export const L1 = 0x13_0000n;
 /** Entries for {@link HOST_ADDRESS} by level; 128 bits each. */
-export const ENTRY = [0n, L1 + 0xb50n, L2 + 0xc90n, L3 + 0x50n, L4 + 0x30n] as const;
+export const ENTRY = [0n, L1 + 0xb50n, L2 + 0xc90n, L3 + 0x850n, L4 + 0x30n] as const;
 /** Lowest bit of the page permission for it in the entry, by level. */
-export const PERMISSION = [0, 84, 44, 24] as const;
+const PERMISSION = [0, 84, 44, 24] as const;
 
 /** Writes an entry of 128 bits. */
 export const entry = (at: bigint, value: bigint): Changes => [

@@ -18,7 +18,7 @@ interface Domain {
 export class HostPermissionSoup {
   readonly soup: Soup;
   private readonly tables: HostPermissionTables;
-  private readonly domains: readonly Domain[];
+  private domains: readonly Domain[] = [];
   /** Translated requests of late. */
   private readonly asked: Ask[] = [];
 
@@ -29,11 +29,6 @@ export class HostPermissionSoup {
       capabilities: { DT: 1, HPTS: 1, HPT1GPS: random.below(2) },
     });
     this.tables = new HostPermissionTables(this.soup);
-    this.domains = [1, 2, 3, 5].map((hptDomainId) => ({
-      hptDomainId,
-      root: this.tables.table(4),
-      size: random.below(4),
-    }));
     this.useTables();
   }
 
@@ -97,6 +92,7 @@ export class HostPermissionSoup {
 
   /** Context entries and PASID table entries make use of the tables. */
   private useTables(): void {
+    this.chooseDomains();
     for (const source of this.soup.sources) this.writeContextFlags(source);
     for (const at of pasidEntries(this.soup)) this.writePasidEntry(at);
   }
@@ -125,11 +121,21 @@ export class HostPermissionSoup {
     soup.write(at + 40n, BigInt(hptDomainId) | soup.some(ones(63, 4 + 2 * capabilities.ND), 2));
   }
 
+  private chooseDomains(): void {
+    this.domains = [1, 2, 3, 5].map((hptDomainId) => ({
+      hptDomainId,
+      root: this.tables.table(4),
+      size: this.soup.random.below(4),
+    }));
+  }
+
   private changePasidEntries(): void {
     const { soup } = this;
-    const { engine } = soup;
+    const { engine, random } = soup;
     const entries = pasidEntries(soup);
-    for (const at of entries) if (soup.random.chance(60)) this.writePasidEntry(at);
+    const isNew = random.chance(50);
+    if (isNew) this.chooseDomains();
+    for (const at of entries) if (isNew || random.chance(60)) this.writePasidEntry(at);
     const domainIds = new Set(entries.map((at) => Number(soup.read(at + 8n)! & 0xffffn)));
     for (const domainId of domainIds) engine.invalidatePasidCacheDomain(domainId);
     for (const domainId of domainIds) engine.invalidateIotlbDomain(domainId);
