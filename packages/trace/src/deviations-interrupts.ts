@@ -1,61 +1,24 @@
-import { FaultReason, Offset } from "@viommu/vtd-spec";
+import { FaultReason } from "@viommu/vtd-spec";
 import { askIrq } from "./answers.ts";
 import type { IrqAnswer } from "./answers.ts";
 import type { Deviation, Substitute } from "./deviation.ts";
-import { remappingIndex, requesterOf } from "./deviations-requests.ts";
 import type { IrqEvent } from "./format.ts";
 import type { ReplayContext } from "./replay-context.ts";
-import { readRegister } from "./replay-unit.ts";
+import {
+  DLM_SHIFT,
+  IM,
+  RemappingEntry,
+  remappingIndex,
+  SVT,
+  SVT_SHIFT,
+} from "./remapping-entry.ts";
+import { requesterOf } from "./remapping-entry.ts";
 
 const REMAPPABLE_FORMAT = 1n << 4n;
 const SHV = 1n << 3n;
 const INDEX_LIMIT = 0x1_0000;
 /** Handle in the address of a request, bit 15 of it apart (VT-d 5.1.2). */
 const HANDLE = (0x7fffn << 5n) | (1n << 2n);
-
-// bytes of an entry in remapped format (VT-d 9.9)
-const DLM_SHIFT = 5;
-const IM = 0x80;
-const SVT_SHIFT = 2;
-const SVT = 3 << SVT_SHIFT;
-
-/** The interrupt-remapping entry of a request, as the trace has told it. */
-class Entry {
-  readonly bytes: Uint8Array;
-  readonly #event: IrqEvent;
-  readonly #context: ReplayContext;
-  readonly #address: bigint;
-
-  constructor(event: IrqEvent, context: ReplayContext) {
-    const table = readRegister(context.unit, Offset.IRTA, 8) & ~0xfffn;
-    this.#event = event;
-    this.#context = context;
-    this.#address = table + 16n * BigInt(remappingIndex(event.addr, event.data));
-    this.bytes = context.memory.peek(this.#address, 16);
-  }
-
-  get deliveryMode(): number {
-    return (this.bytes[0]! >> DLM_SHIFT) & 7;
-  }
-
-  get isPosted(): boolean {
-    return (this.bytes[1]! & IM) !== 0;
-  }
-
-  /** SVT: what is verified of the requester. */
-  get validation(): number {
-    return (this.bytes[10]! & SVT) >> SVT_SHIFT;
-  }
-
-  /** The unit's answer while the entry is another one. */
-  answerWith(change: (bytes: Uint8Array) => void): IrqAnswer {
-    const { memory, unit } = this.#context;
-    const bytes = this.bytes.slice();
-    change(bytes);
-    const requester = requesterOf(this.#event, this.#context);
-    return memory.lend(this.#address, bytes, () => askIrq(unit, this.#event, requester, "remap"));
-  }
-}
 
 /** What the unit says of a request that meets the table; undefined for all others. */
 function ownAnswer(event: IrqEvent, context: ReplayContext): IrqAnswer | undefined {
@@ -106,7 +69,7 @@ const postedFormatAccepted: Deviation = {
     if (context.capabilities.PI !== 0) return undefined;
     const own = ownAnswer(event, context);
     if (!blocksAlone(own, event, FaultReason.IRTE_RESERVED)) return undefined;
-    const entry = new Entry(event, context);
+    const entry = new RemappingEntry(event, context);
     if (!entry.isPosted) return undefined;
     return { answer: entry.answerWith((bytes) => (bytes[1]! &= ~IM)), own: own! };
   },
@@ -119,7 +82,7 @@ const entryFieldsUnchecked: Deviation = {
     if (!event.result.ok) return undefined;
     const own = ownAnswer(event, context);
     if (!blocksAlone(own, event, FaultReason.IRTE_RESERVED)) return undefined;
-    const entry = new Entry(event, context);
+    const entry = new RemappingEntry(event, context);
     const mode = entry.deliveryMode;
     const answer = entry.answerWith((bytes) => {
       bytes[0]! &= ~(7 << DLM_SHIFT);
@@ -142,7 +105,7 @@ const sourceBusesReversed: Deviation = {
   why: "VT-d 9.9: with SVT = 10b the bus of the requester is at least SID 15:8 and at most SID 7:0; the reference takes them the other way round",
   irq: (event, context) => {
     if (event.sid === null) return undefined;
-    const entry = new Entry(event, context);
+    const entry = new RemappingEntry(event, context);
     if (entry.validation !== 2 || entry.bytes[8] === entry.bytes[9]) return undefined;
     const own = ownAnswer(event, context);
     if (own === undefined || agrees(own, event)) return undefined;
@@ -166,7 +129,7 @@ const entryCheckOrder: Deviation = {
     const { sid, result } = event;
     const own = ownAnswer(event, context);
     if (own === undefined || own.ok) return undefined;
-    const entry = new Entry(event, context);
+    const entry = new RemappingEntry(event, context);
     const validate = (svt: number) => (bytes: Uint8Array) => {
       bytes[10] = (bytes[10]! & ~(SVT | 3)) | (svt << SVT_SHIFT);
       bytes.set([~sid & 0xff, (~sid >> 8) & 0xff], 8);

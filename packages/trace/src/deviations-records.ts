@@ -1,6 +1,8 @@
-import { FaultReason } from "@viommu/vtd-spec";
+import { FaultReason, faultReason } from "@viommu/vtd-spec";
+import type { Capabilities } from "@viommu/vtd-spec";
 import type { Deviation } from "./deviation.ts";
-import { reasonOf, RECORD_PASID, RECORD_PP, RECORD_REASON, RECORD_SID } from "./record-bits.ts";
+import { RECORD_ADDRESS, RECORD_PASID, RECORD_PP, RECORD_REASON } from "./record-bits.ts";
+import { reasonOf, RECORD_SID } from "./record-bits.ts";
 import type { ReplayContext } from "./replay-context.ts";
 
 type ReasonRule = (expected: number, actual: number, context: ReplayContext) => boolean;
@@ -116,6 +118,22 @@ const faultRecordPasidLost: Deviation = {
   },
 };
 
+const faultRecordAddressWhole: Deviation = {
+  name: "fault-record-address-whole",
+  why: "VT-d 11.4.7.6: bits of the address at and above the largest supported AGAW are 0 in a record; the reference records them",
+  recordBits: (expected, actual, { capabilities }) => {
+    if (faultReason(reasonOf(expected))?.group !== "dma") return 0n;
+    const beyond = RECORD_ADDRESS & ~((1n << BigInt(largestAddressWidth(capabilities))) - 1n);
+    return (actual & beyond) === 0n ? beyond : 0n;
+  },
+};
+
+/** Width in bits of the widest input address: 39, 48 or 57. */
+function largestAddressWidth({ SAGAW, FSTS, FS5LP }: Capabilities): number {
+  if ((SAGAW & 8) !== 0 || FS5LP !== 0) return 57;
+  return (SAGAW & 4) !== 0 || FSTS !== 0 ? 48 : 39;
+}
+
 /** Interrupt faults that the reference reports of an I/O APIC. */
 const INTERRUPT_FAULTS: ReadonlySet<number> = new Set<number>([
   FaultReason.IR_REQUEST_RESERVED,
@@ -145,5 +163,6 @@ export const RECORD_DEVIATIONS: readonly Deviation[] = [
   faultRecordPp,
   faultRecordPasidField,
   faultRecordPasidLost,
+  faultRecordAddressWhole,
   faultRecordNoRequester,
 ];

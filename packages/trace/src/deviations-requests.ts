@@ -1,9 +1,9 @@
-import { FaultReason, Offset } from "@viommu/vtd-spec";
+import { FaultReason } from "@viommu/vtd-spec";
 import { askDma, askIrq } from "./answers.ts";
 import type { Deviation } from "./deviation.ts";
-import type { IrqEvent } from "./format.ts";
-import type { ReplayContext } from "./replay-context.ts";
-import { readRegister } from "./replay-unit.ts";
+import { RemappingEntry, requesterOf, SVT } from "./remapping-entry.ts";
+
+export { remappingIndex, requesterOf } from "./remapping-entry.ts";
 
 const cachedDenialUnreported: Deviation = {
   name: "cached-denial-unreported",
@@ -38,35 +38,17 @@ const ioapicRequesterUnchecked: Deviation = {
     if (event.sid !== null) return undefined;
     if (!event.result.ok && event.result.fault === FaultReason.IR_SOURCE_ID) return undefined;
     const own = askIrq(context.unit, event, requesterOf(event, context), "probe");
-    if (own.ok || own.fault !== FaultReason.IR_SOURCE_ID) return undefined;
-    const accepted = acceptedRequester(event, context);
-    if (accepted === undefined) return undefined;
-    return { answer: askIrq(context.unit, event, accepted, "remap"), own };
+    if (own.ok) return undefined;
+    const entry = new RemappingEntry(event, context);
+    // SVT = 11b is a reserved value, and as little looked at
+    const isReserved = own.fault === FaultReason.IRTE_RESERVED && entry.validation === 3;
+    if (own.fault !== FaultReason.IR_SOURCE_ID && !isReserved) return undefined;
+    // a fault is the I/O APIC's, whoever might have had more luck with the requester
+    const requester =
+      (event.result.ok ? entry.acceptedRequester : undefined) ?? requesterOf(event, context);
+    return { answer: entry.answerWith((bytes) => (bytes[10]! &= ~SVT), requester), own };
   },
 };
-
-/** The requester of an interrupt event: where the reference had none, the I/O APIC of the header. */
-export function requesterOf(event: IrqEvent, context: ReplayContext): number {
-  return event.sid ?? context.header.ioapic!.sid;
-}
-
-/** Index into the interrupt-remapping table of a remappable request (VT-d 5.1.3). */
-export function remappingIndex(address: bigint, data: number): number {
-  const handle = Number(((address >> 5n) & 0x7fffn) | (((address >> 2n) & 1n) << 15n));
-  const subhandleValid = (address & 8n) !== 0n;
-  return subhandleValid ? handle + (data & 0xffff) : handle;
-}
-
-/** A source-id that the interrupt-remapping entry of the request accepts (VT-d 9.9: SVT, SQ, SID). */
-function acceptedRequester(event: IrqEvent, context: ReplayContext): number | undefined {
-  const table = readRegister(context.unit, Offset.IRTA, 8) & ~0xfffn;
-  const index = remappingIndex(event.addr, event.data);
-  const entry = context.memory.peek(table + 16n * BigInt(index), 16);
-  const sourceId = entry[8]! | (entry[9]! << 8);
-  const validation = (entry[10]! >> 2) & 3;
-  if (validation === 1) return sourceId; // SQ leaves bits of a match out, never the match itself
-  return validation === 2 ? sourceId & 0xff00 : undefined; // the first bus of the range
-}
 
 /** Deviations for which the unit must not perform the request as its specification says. */
 export const REQUEST_DEVIATIONS: readonly Deviation[] = [

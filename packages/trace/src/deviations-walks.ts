@@ -4,33 +4,44 @@ import { askDma, dmaAnswer, dmaRequest } from "./answers.ts";
 import type { DmaAnswer } from "./answers.ts";
 import type { Deviation, Substitute } from "./deviation.ts";
 import { FLAG_A, FLAG_D, firstStageWay } from "./first-stage-walk.ts";
+import type { EntryOnTheWay } from "./first-stage-walk.ts";
 import type { DmaEvent } from "./format.ts";
 import type { ReplayContext } from "./replay-context.ts";
 
+/** Whether the reference leaves out flags that it should set: it does where the other one is set. */
+function isMissed(before: number, missed: number, cached: boolean): boolean {
+  return cached || (missed === FLAG_D ? before & FLAG_A : before & FLAG_D) !== 0;
+}
+
+/** Does something while the flags are set that a request would set. */
+function withFlags<T>(way: readonly EntryOnTheWay[], context: ReplayContext, action: () => T): T {
+  return way.reduce<() => T>(
+    (inner, { address, before, flags }) =>
+      () =>
+        context.memory.lend(address, Uint8Array.of(before | flags), inner),
+    action,
+  )();
+}
+
 /**
  * The unit's answer where first-stage flags need not be set; undefined where that is not what keeps
- * it from answering as the reference has, or where other flags than `missed` are to be set.
+ * it from answering as the reference has. `missed`: the reference has not set them either.
  */
 function answerWithoutFlags(
   event: DmaEvent,
   context: ReplayContext,
-  missed: number,
+  missed: boolean,
 ): Substitute<DmaAnswer> | undefined {
   const { unit, memory, capabilities } = context;
   if (!context.scalable || capabilities.FSTS === 0 || isUnreported(event)) return undefined;
   const own = memory.unnoticed(() => askDma(unit, event, "probe"));
   if (own.ok || own.fault !== FaultReason.FS_FLAGS_NOT_SNOOPED) return undefined;
   const way = firstStageWay(event, context);
-  const before = way.map(({ address }) => memory.peek(address, 1));
-  if (way.some(({ flags }, i) => (flags & ~before[i]![0]! & ~missed) !== 0)) return undefined;
-  way.forEach(({ address, flags }, i) => {
-    memory.storeWrites([{ address, bytes: Uint8Array.of(before[i]![0]! | flags) }]);
-  });
-  const answer = askDma(unit, event, "translate");
-  way.forEach(({ address }, i) => {
-    memory.storeWrites([{ address, bytes: before[i]! }]);
-  });
-  return { answer, own };
+  const cached = event.reads.length === 0;
+  for (const { before, flags } of missed ? way : []) {
+    if ((flags & ~before) !== 0 && !isMissed(before, flags & ~before, cached)) return undefined;
+  }
+  return { answer: withFlags(way, context, () => askDma(unit, event, "translate")), own };
 }
 
 /** Nothing was reported: another deviation is about that. */
@@ -42,27 +53,26 @@ const firstStageFlagsUnsnooped: Deviation = {
   name: "first-stage-flags-unsnooped",
   why: "VT-d 7.1.3: where walks do not snoop (ECAP.SMPWCS = 0, or PWSNP = 0), a request that would set A or D of a first-stage entry is blocked (90h); the reference sets the flags",
   dma: (event, context) =>
-    event.writes.length === 0 ? undefined : answerWithoutFlags(event, context, FLAG_A | FLAG_D),
+    event.writes.length === 0 ? undefined : answerWithoutFlags(event, context, false),
   flags: ({ address, before, expected }, event, context) => {
     if (event.kind !== "dma" || context.capabilities.SMPWCS !== 0) return false;
     const entry = firstStageWay(event, context).find((candidate) => candidate.address === address);
-    return (before & FLAG_A) === 0 && entry !== undefined && expected === (before | entry.flags);
+    if (entry === undefined || (before & entry.flags) !== 0) return false;
+    return expected === (before | entry.flags);
   },
 };
 
 const firstStageDirtyMissed: Deviation = {
   name: "first-stage-dirty-missed",
-  why: "VT-d 3.6.2: a write sets D of the first-stage entry of its page; the reference does not if A is 1 already, and sets neither A nor D in an entry that it has cached",
-  dma: (event, context) => {
-    if (event.writes.length !== 0) return undefined;
-    return answerWithoutFlags(event, context, event.reads.length === 0 ? FLAG_A | FLAG_D : FLAG_D);
-  },
+  why: "VT-d 3.6.2: a write sets D of the first-stage entry of its page; the reference sets nothing if A or D is 1 already, nor in an entry that it has cached",
+  dma: (event, context) =>
+    event.writes.length === 0 ? answerWithoutFlags(event, context, true) : undefined,
   flags: ({ address, before, expected, actual }, event, context) => {
     if (event.kind !== "dma" || !context.scalable || context.capabilities.FSTS === 0) return false;
     const missed = expected ^ actual;
     const mine = (event.access & Access.WRITE) !== 0 ? FLAG_A | FLAG_D : FLAG_A;
     if ((address & 7n) !== 0n || (missed & ~mine) !== 0 || (missed & expected) !== 0) return false;
-    return event.reads.length === 0 || (missed === FLAG_D && (before & FLAG_A) !== 0);
+    return isMissed(before, missed, event.reads.length === 0);
   },
 };
 
@@ -96,7 +106,8 @@ const interruptRangeWholePage: Deviation = {
         ? FaultReason.OUTPUT_IN_INTERRUPT_RANGE
         : FaultReason.SM_OUTPUT_IN_INTERRUPT_RANGE;
     if (result.ok || result.fault !== reason) return undefined;
-    const own = askDma(context.unit, event, "probe");
+    const way = firstStageWay(event, context);
+    const own = withFlags(way, context, () => askDma(context.unit, event, "probe"));
     const entry = lastEntry(event);
     if (!own.ok || entry === undefined || !sharesLargePage(own.gpa, entry)) return undefined;
     if (!result.disabled && !context.record(event, reason)) return undefined;
@@ -159,9 +170,9 @@ const faultDisableIncomplete: Deviation = {
 
 /** Deviations of table walks. */
 export const WALK_DEVIATIONS: readonly Deviation[] = [
+  interruptRangeWholePage,
   firstStageFlagsUnsnooped,
   firstStageDirtyMissed,
-  interruptRangeWholePage,
   firstStageCanonicalByWidth,
   faultDisableIncomplete,
 ];

@@ -16,6 +16,7 @@ const FIRST_STAGE = 1n;
 /** The lowest byte of an entry on the way of a request, and the flags that the request sets there. */
 export interface EntryOnTheWay {
   readonly address: bigint;
+  readonly before: number;
   readonly flags: number;
 }
 
@@ -37,7 +38,8 @@ export function firstStageWay(event: DmaEvent, context: ReplayContext): EntryOnT
     if ((value & P) === 0n) break;
     const isPage = level === 1n || (level < 4n && (value & PS) !== 0n);
     const isWritten = isPage && (event.access & Access.WRITE) !== 0;
-    way.push({ address, flags: isWritten ? FLAG_A | FLAG_D : FLAG_A });
+    const before = Number(value & 0xffn);
+    way.push({ address, before, flags: isWritten ? FLAG_A | FLAG_D : FLAG_A });
     if (isPage) break;
     table = value & ADDRESS;
   }

@@ -4,6 +4,8 @@
 
 /** PASID value, bits 123:104. */
 export const RECORD_PASID: bigint = 0xf_ffffn << 104n;
+/** Page address of a DMA request, bits 63:12. */
+export const RECORD_ADDRESS = 0xffff_ffff_ffff_f000n;
 /** Source-id, bits 79:64. */
 export const RECORD_SID: bigint = 0xffffn << 64n;
 /** PASID present. */

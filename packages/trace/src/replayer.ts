@@ -7,7 +7,7 @@ import { compareDma, compareIrq } from "./compare-requests.ts";
 import type { Comparison } from "./comparison.ts";
 import { DEVIATIONS } from "./deviations.ts";
 import { QUEUE_ERROR } from "./deviations-registers.ts";
-import { requesterOf } from "./deviations-requests.ts";
+import { requesterOf } from "./remapping-entry.ts";
 import type { DmaEvent, IrqEvent, Message, TraceEvent, TraceHeader } from "./format.ts";
 import { FaultRecordWatch } from "./fault-record-watch.ts";
 import { ReplayContext } from "./replay-context.ts";

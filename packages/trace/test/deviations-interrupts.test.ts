@@ -181,6 +181,31 @@ describe("entry-check-order", () => {
   });
 });
 
+describe("ioapic-requester-unchecked", () => {
+  const name = "ioapic-requester-unchecked";
+  const ioapic = (result: object, low: bigint, high: bigint, more: object = {}): object => ({
+    ...irq(address(5), 0, result, { ...entry(5, low, high), ...more }),
+    sid: null,
+  });
+
+  it.each<[string, bigint]>([
+    ["another requester", HIGH],
+    ["buses", 0x8_0204n],
+    ["no bus at all", 0x8_0402n],
+    ["a reserved way", 0xc_0010n],
+  ])("delivers by an entry for %s", async (_, high) => {
+    const event = ioapic(delivered(), LOW, high);
+    expect(await outcome([...remapping(), event, ...clean])).toBe(`clean ${name}:1`);
+  });
+
+  it("reports what else is wrong with such an entry", async () => {
+    const event = ioapic(blocked(0x24), LOW | (1n << 24n), HIGH, record(0x24, 5, 0xffff));
+    expect(await outcome([...remapping(), event, ...logged])).toBe(
+      `clean ${name}:1 fault-record-no-requester:1`,
+    );
+  });
+});
+
 describe("interrupt faults without a deviation", () => {
   it("of an I/O APIC name no requester in the reference", async () => {
     const event = {

@@ -236,6 +236,43 @@ describe("fault-record-pasid-lost", () => {
   });
 });
 
+describe("fault-record-address-whole", () => {
+  const name = "fault-record-address-whole";
+  const seen = async (
+    expected: bigint,
+    actual: bigint,
+    header: object = HEADER,
+  ): Promise<string> => {
+    const event = {
+      ...DMA,
+      frcd: [[0, `0x${high(4).toString(16)}`, `0x${expected.toString(16)}`]],
+      result: { ok: false, fault: "0x04" },
+    };
+    const prepare = (unit: ScriptedUnit): void => {
+      unit.onDma = () => 4;
+      unit.effect = () => {
+        unit.record(high(4), actual);
+      };
+    };
+    return verdicts((await lastOf([event], prepare, header)).comparisons);
+  };
+  const narrow = { ...HEADER, unit: { ...HEADER.unit, cap: "0xd2008c22260206" } };
+
+  it("accepts address bits beyond the tables, which our record has not", async () => {
+    const accepted = `dma equal, frcd accepted(${name})`;
+    expect(await seen(0x1_0000_0000_1000n, 0x1000n)).toBe(accepted);
+    expect(await seen(0xffff_ffff_ffff_f000n, 0xffff_ffff_f000n)).toBe(accepted);
+    expect(await seen(0x80_0000_1000n, 0x1000n, narrow)).toBe(accepted);
+  });
+
+  it("accepts no bit within them, and none of our own beyond", async () => {
+    const different = "dma equal, frcd different";
+    expect(await seen(0x80_0000_1000n, 0x1000n)).toBe(different);
+    expect(await seen(0x1000n, 0x1_0000_0000_1000n)).toBe(different);
+    expect(await seen(0x1_0000_0000_2000n, 0x1000n)).toBe(different);
+  });
+});
+
 describe("fault-record-no-requester", () => {
   const IRES = 1 << 25;
   const entry = (sid: number, reason: number, index = 5n): readonly [bigint, bigint] => [

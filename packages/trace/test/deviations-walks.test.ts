@@ -200,6 +200,13 @@ describe("first-stage-dirty-missed", () => {
     );
   });
 
+  it("accepts that A is missing where D was set before", async () => {
+    const event = firstAccess("w", 0x9047);
+    expect(await outcome([...scalableMode, event], FIRST_STAGE)).toBe(`clean ${name}:1`);
+    const read = firstAccess("r", 0x9047);
+    expect(await outcome([...scalableMode, read], FIRST_STAGE)).toBe(`clean ${name}:1`);
+  });
+
   it("does not accept that a walk has set no flag at all, nor another answer", async () => {
     const none = firstAccess("w", PLAIN);
     expect(await outcome([...scalableMode, none], FIRST_STAGE)).toMatch(/^event 5 dma/);
