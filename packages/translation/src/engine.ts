@@ -391,10 +391,10 @@ export class TranslationEngine implements DmaRemapper {
   /** Requests with PASID and translated requests: a known way, and the page in the IOTLB. */
   private other(request: DmaRequest, need: number): number {
     const { addressType, pasid, access } = request;
-    if (need === 0 || this.sourceMask === 0) return this.miss(request);
+    const asksMore = need === 0 || (access & Access.EXECUTE) !== 0;
+    if (asksMore || this.sourceMask === 0) return this.miss(request);
     let way = translatedWay(pasid);
     if (addressType === UNTRANSLATED) {
-      if ((access & Access.EXECUTE) !== 0) return this.miss(request);
       way = pasidWay(pasid, (access & Access.PRIVILEGED) !== 0);
     } else if (addressType !== TRANSLATED) {
       return this.miss(request);

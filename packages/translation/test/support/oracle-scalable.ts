@@ -18,6 +18,9 @@ export function scalableMode(passage: Passage): Page {
   const { world, ask } = passage;
   const { capabilities: cap, hostAddressWidth: haw } = world;
   const withPasid = ask.pasid >= 0;
+  if (withPasid && world.majorVersion >= 8 && (ask.access & 4) !== 0) {
+    throw new Blocked(FaultReason.EXECUTE_REQUESTED, false);
+  }
   if (withPasid && ask.pasid > 2 ** (cap.PSS + 1) - 1) {
     throw new Blocked(FaultReason.PASID_BEYOND_PSS);
   }

@@ -74,6 +74,7 @@ export class Soup implements World {
       memory: this.view(random.below(4)),
       capabilities: this.capabilities,
       hostAddressWidth: this.hostAddressWidth,
+      majorVersion: this.majorVersion,
       segment: 0,
       reporter: {
         dmaFault: (reason, { suppressed, hi, lo }) => {
