@@ -5,6 +5,7 @@ import { physicalDirtyRequirements } from "./physical-dirty.ts";
 import { physicalInterruptRequirements } from "./physical-interrupts.ts";
 import { physicalMappingRequirements } from "./physical-mappings.ts";
 import { physicalNestingRequirements } from "./physical-nesting.ts";
+import { physicalPageRequestRequirements } from "./physical-page-requests.ts";
 import { PhysicalUnderTest } from "./physical-under-test.ts";
 import type { PhysicalIommuHarness } from "./physical-under-test.ts";
 
@@ -16,7 +17,8 @@ import type { PhysicalIommuHarness } from "./physical-under-test.ts";
 export function physicalIommuConformance(make: () => PhysicalIommuHarness): readonly Check[] {
   const nesting = physicalNestingRequirements().map((requirement) => ({
     ...requirement,
-    applies: ({ iommu }: PhysicalUnderTest) => iommu.info.nesting,
+    applies: (test: PhysicalUnderTest) =>
+      test.iommu.info.nesting && requirement.applies?.(test) !== false,
   }));
   return checksOf(
     () => new PhysicalUnderTest(make()),
@@ -25,6 +27,7 @@ export function physicalIommuConformance(make: () => PhysicalIommuHarness): read
       ...physicalMappingRequirements(),
       ...physicalDirtyRequirements(),
       ...physicalInterruptRequirements(),
+      ...physicalPageRequestRequirements(),
       ...nesting,
     ],
   );

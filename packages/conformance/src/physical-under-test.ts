@@ -29,6 +29,16 @@ export interface PhysicalIommuHarness {
   write(sourceId: number, pasid: number, address: number, value: number): boolean;
   /** A device begins an access that is translated at once and goes on until the result is called. */
   begin(sourceId: number, address: number): () => void;
+  /**
+   * A device asks for a page (PRI), in a group of its own; `answered` is called with the response code.
+   * Left out where devices make no page requests.
+   */
+  readonly requestPage?: (
+    sourceId: number,
+    pasid: number,
+    address: number,
+    answered: (code: number) => void,
+  ) => void;
   /** A device sends the message of an interrupt handle; what was delivered because of it. */
   interrupt(sourceId: number, handle: number): readonly PhysicalInterrupt[];
 }

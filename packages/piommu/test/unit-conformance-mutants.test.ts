@@ -1,7 +1,13 @@
 import { physicalIommuConformance, runConformance } from "@viommu/conformance";
 import type { PhysicalIommuHarness } from "@viommu/conformance";
 import { MapResult, NO_PASID } from "@viommu/plugin";
-import type { NestedSpace, PagingSpace, PhysicalFault, PhysicalIommu } from "@viommu/plugin";
+import type {
+  NestedSpace,
+  PagingSpace,
+  PhysicalFault,
+  PhysicalIommu,
+  PhysicalPageRequests,
+} from "@viommu/plugin";
 import { describe, expect, it } from "vitest";
 import { FULL, LEGACY, RW } from "./support/unit-host.ts";
 import { unitHarness } from "./support/unit-harness.ts";
@@ -22,6 +28,18 @@ function wrongCaching(changes: Changes<PhysicalIommu>): () => PhysicalIommuHarne
   return () => {
     const harness = unitHarness(FULL, {}, true);
     replace(harness.iommu, changes);
+    return harness;
+  };
+}
+
+/** The model with devices that make page requests. */
+const asking = (): PhysicalIommuHarness =>
+  unitHarness({ ...FULL, pageRequests: true, deviceTlb: true }, {}, true);
+
+function wrongPages(changes: Changes<PhysicalPageRequests>): () => PhysicalIommuHarness {
+  return () => {
+    const harness = asking();
+    replace(harness.iommu.pageRequests!, changes);
     return harness;
   };
 }
@@ -116,6 +134,8 @@ const HANDLES = "a handle is its device's alone";
 const FREED = "a handle that was given back is blocked, and is given out blocked";
 const NESTS = "a nested space goes through the guest's tables and then through its parent";
 const DROPS = "an invalidation of a nested space drops what the guest has changed";
+const ANSWERS = "the listener is told of page requests, and its answers go back, once";
+const NOBODY = "page requests that nobody takes are answered with Invalid Request";
 const TOLD = "a device drops what it has cached itself when it is told to";
 
 const ATTACHMENTS: readonly Mutant[] = [
@@ -507,6 +527,44 @@ const OTHERS: readonly Mutant[] = [
       },
     })),
     foundBy: TOLD,
+  },
+  {
+    that: "keeps the answers to page requests",
+    make: wrongPages(() => ({ respond: () => true })),
+    foundBy: ANSWERS,
+  },
+  {
+    that: "takes answers to whatever group",
+    make: wrongPages((real) => ({ respond: (...group) => real.respond(...group) || true })),
+    foundBy: ANSWERS,
+  },
+  {
+    that: "has nobody told of page requests",
+    make: () => {
+      const harness = asking();
+      Object.defineProperty(harness.iommu.pageRequests, "listener", {
+        get: () => null,
+        set: () => undefined,
+      });
+      return harness;
+    },
+    foundBy: ANSWERS,
+  },
+  {
+    that: "leaves page requests that nobody takes without an answer",
+    make: () => {
+      const harness = asking();
+      return {
+        ...harness,
+        requestPage: (sourceId, pasid, address, answered) => {
+          const told = (code: number): void => {
+            if (code === 0) answered(code);
+          };
+          harness.requestPage!(sourceId, pasid, address, told);
+        },
+      };
+    },
+    foundBy: NOBODY,
   },
   {
     that: "leaves nested spaces out of a flush",

@@ -8,7 +8,7 @@ describe.each([
   ["scalable mode, few domain ids, 4 KiB pages", { ...FULL, domainIdBits: 6, pageSizes: ["4K"] }],
   ["scalable mode, three levels", { ...FULL, addressWidths: [39] }],
   ["legacy mode", LEGACY],
-  ["scalable mode, devices that cache", { ...FULL, noWriteFlag: true }, true],
+  ["scalable mode, devices that cache", { ...FULL, noWriteFlag: true, pageRequests: true }, true],
   ["legacy mode, devices that cache", LEGACY, true],
   ["legacy mode, 8-bit APIC ids, no page-selective invalidation", { eim: false, pageSelectiveInvalidation: false, maxAddressMask: 0 }], // prettier-ignore
 ] as const)(

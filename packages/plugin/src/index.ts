@@ -33,6 +33,7 @@ export type {
   PhysicalIommu,
   PhysicalIommuInfo,
   PhysicalMapping,
+  PhysicalPageRequests,
   ReservedRegion,
 } from "./ports/physical-iommu.ts";
 export {

@@ -35,7 +35,6 @@ const REFUSED: readonly (readonly [CapabilityName, string])[] = [
   ["PHMR", "protected memory would not be enforced"],
   ["SSADS", "accessed and dirty flags are not set in the guest's second-stage tables"],
   ["PI", "posted entries of the guest's table can't be linked to the host's"],
-  ["PRS", "page requests of the device do not reach the guest"],
   ["RPRIVS", "the host can't set the privilege of requests without PASID"],
   ["HPTS", "translated requests are not checked against the guest's tables"],
 ];
@@ -68,6 +67,9 @@ export function compareCapabilities(
   }
   for (const [name, why] of NEEDED) {
     if (guest[name] !== 0 && host[name] === 0) note(name, guest[name], 0, why);
+  }
+  if (guest.PRS !== 0 && info.pageRequests !== true) {
+    note("PRS", guest.PRS, 0, "page requests of the device do not reach the guest");
   }
   if (guest.FSTS !== 0 && !info.nesting) {
     note("nesting", 1, 0, "the guest's first-stage tables need a host that nests");

@@ -17,6 +17,9 @@ export interface GuestIommuCounters {
   p2mChanges: number;
   /** Interrupts bound anew after an invalidation or a mode change. */
   interruptRebinds: number;
+  /** Page requests of devices that went to the guest, and answers that went back, of whomever. */
+  pageRequests: number;
+  pageResponses: number;
   /** Faults of devices that went to the guest, and those kept from it. */
   guestFaults: number;
   hostFaults: number;
@@ -34,6 +37,8 @@ export function createCounters(): GuestIommuCounters {
     quotaHits: 0,
     p2mChanges: 0,
     interruptRebinds: 0,
+    pageRequests: 0,
+    pageResponses: 0,
     guestFaults: 0,
     hostFaults: 0,
   };

@@ -1,5 +1,6 @@
+import type { AtcEndpoint } from "@viommu/memory";
 import { NO_PASID, ViommuError } from "@viommu/plugin";
-import type { GuestMemory, Hooks, Invalidation, ModeChange } from "@viommu/plugin";
+import type { GuestMemory, Hooks, Invalidation, ModeChange, PageRequest } from "@viommu/plugin";
 import type { PagingSpace, PendingWork, PhysicalFault, PhysicalIommu } from "@viommu/plugin";
 import { compareCapabilities, refuseMismatches } from "./capability-mismatch.ts";
 import { createCounters } from "./counters.ts";
@@ -11,6 +12,7 @@ import { FrameAccount } from "./frame-account.ts";
 import { GuestInterrupts } from "./guest-interrupts.ts";
 import type { GuestMessage, PostedLookup } from "./guest-interrupts.ts";
 import { GuestInvalidations } from "./guest-invalidations.ts";
+import { GuestPageRequests } from "./guest-page-requests.ts";
 import { GuestSpaces } from "./guest-spaces.ts";
 import { GuestTables } from "./guest-tables.ts";
 import type { GuestUnit } from "./guest-unit.ts";
@@ -109,6 +111,7 @@ export class GuestIommu implements PendingWork {
   readonly #spaces: GuestSpaces;
   readonly #switch: DeviceSwitch;
   readonly #invalidations: GuestInvalidations;
+  readonly #pageRequests: GuestPageRequests;
   readonly #interrupts: GuestInterrupts;
   readonly #unsubscribe: () => void;
   #running = false;
@@ -162,6 +165,7 @@ export class GuestIommu implements PendingWork {
       this.#switch,
       counters,
     );
+    this.#pageRequests = new GuestPageRequests(physical, counters);
     this.#interrupts = new GuestInterrupts(physical, options.postedTarget ?? null, counters);
     this.#unsubscribe = p2m.subscribe({
       changed: (gfn, count) => {
@@ -225,6 +229,7 @@ export class GuestIommu implements PendingWork {
   unassign(sourceId: number, released: () => void = nobody): boolean {
     const device = this.#device(sourceId);
     this.#switch.quarantine(device);
+    this.#pageRequests.end(device);
     this.#remove(device);
     this.#go();
     return this.#physical.drain(released);
@@ -259,6 +264,25 @@ export class GuestIommu implements PendingWork {
       this.#options.hostFault?.(fault);
     }
     return true;
+  }
+
+  /**
+   * A physical device asks for a page (the listener of `PhysicalIommu.pageRequests`). False if it is no
+   * device of this guest, or none that the guest could answer; else it is in the queue of the guest's
+   * unit, or answered. Requests of aliases are for the host.
+   */
+  pageRequest(request: PageRequest): boolean {
+    const device = this.#devices.get(request.sourceId);
+    return device !== undefined && this.#pageRequests.take(device, request);
+  }
+
+  /**
+   * What stands for a device towards the guest's unit: it takes the guest's page group responses, and
+   * answers its device-TLB invalidations. To be attached to the `AtcRouter` of the unit, at the
+   * device's source-id in the guest, as long as the guest has the device. Throws ERR_VIOMMU_ASSIGN.
+   */
+  endpoint(sourceId: number): AtcEndpoint {
+    return this.#pageRequests.endpoint(this.#device(sourceId));
   }
 
   /** Starts (with everything clean) or stops telling what devices write, for a migration. */
@@ -419,6 +443,12 @@ export class GuestIommu implements PendingWork {
     const isOfDma = cause === "translation" || cause === "root-table";
     if (!isOfDma) this.#interrupts.modeChanged(state.unit);
     if (!isOfDma && cause !== "reset" && cause !== "restore") return;
+    if (cause === "reset") {
+      // the queue is gone, and what was in it
+      for (const device of this.#devices.values()) {
+        if (device.state === state) this.#pageRequests.end(device);
+      }
+    }
     this.#invalidations.everything(state);
     state.undrained = true;
     this.#go();

@@ -1,4 +1,4 @@
-import type { DmaRemapper, DmaRequest, InterruptRemapper } from "@viommu/plugin";
+import type { DmaRemapper, DmaRequest, InterruptRemapper, PageRequest } from "@viommu/plugin";
 import type { Capabilities } from "@viommu/vtd-spec";
 
 /** What the driver needs of a guest's virtual remapping unit; `VtdUnit` of `@viommu/vtd` is one. */
@@ -16,4 +16,10 @@ export interface GuestUnit {
   readonly interrupts: InterruptRemapper;
   /** Records a request that was blocked below the unit, as if the unit had blocked it. */
   recordDmaFault(reason: number, request: DmaRequest): void;
+  /**
+   * A device asks for a page: 0 when it is in the guest's queue; otherwise it was answered, if it was
+   * the last of its group: with success for -1 (the queue is full), else with Invalid Request. Missing
+   * where the unit has no page requests.
+   */
+  pageRequest?(request: PageRequest): number;
 }

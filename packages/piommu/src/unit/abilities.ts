@@ -54,6 +54,11 @@ export function abilitiesOf(registers: UnitRegisters): Abilities {
   };
 }
 
+/** Devices may ask for pages: there are no page requests in legacy mode (VT-d 7.4). */
+export function takesPageRequests({ capabilities, scalable }: Abilities): boolean {
+  return scalable && capabilities.PRS !== 0;
+}
+
 /** The same as the port tells it. */
 export function infoOf(
   registers: UnitRegisters,
@@ -70,6 +75,7 @@ export function infoOf(
     snoop: capabilities.SC !== 0,
     nesting: scalable && capabilities.NEST !== 0,
     posting: capabilities.PI !== 0,
+    pageRequests: takesPageRequests(abilities),
     dirtyTracking: scalable && capabilities.SSADS !== 0,
     domainIds,
   };

@@ -7,6 +7,8 @@ export interface PhysicalFunction {
   readonly sourceIds: readonly number[];
   /** It may keep translations itself: both it and the unit can (ATS, ECAP.DT). */
   readonly ats: boolean;
+  /** It may ask for pages: device and unit have page requests, and `ats`. */
+  readonly pri: boolean;
 }
 
 /** Root, context and PASID tables of a unit, of either mode. */

@@ -1,4 +1,5 @@
 import type { Atc, TranslationAgent } from "@viommu/memory";
+import type { PageRequest } from "@viommu/plugin";
 import type { PhysicalFunction } from "./device-tables.ts";
 import { pageAddress } from "./page-address.ts";
 
@@ -14,11 +15,26 @@ export const EVERYTHING = 52;
  */
 export class DeviceTlbs implements TranslationAgent {
   readonly #known = new Map<number, Atc>();
+  readonly #asked: (request: PageRequest) => void;
+
+  /** `asked` is called for each page request. */
+  constructor(asked: (request: PageRequest) => void) {
+    this.#asked = asked;
+  }
 
   /** A device, or one of its aliases, has this cache. */
-  connect(sourceId: number, tlb: Atc, enabled: boolean): void {
+  connect(sourceId: number, tlb: Atc, enabled: boolean, pri: boolean): void {
     this.#known.set(sourceId, tlb);
     tlb.enabled = enabled;
+    tlb.pageRequestsEnabled = pri;
+  }
+
+  /** A device has a new owner: page requests are on again, if they were ended by a failure. */
+  welcome({ pri, sourceIds }: PhysicalFunction): void {
+    for (const sourceId of sourceIds) {
+      const tlb = this.#known.get(sourceId);
+      if (tlb !== undefined) tlb.pageRequestsEnabled = pri;
+    }
   }
 
   /** ATS Enable of a device; switched off, it forgets everything. */
@@ -41,7 +57,12 @@ export class DeviceTlbs implements TranslationAgent {
     // the accesses that it waited for are over: `drain` has told
   }
 
-  pageRequest(): void {
-    // the units have no page requests
+  pageRequest(request: PageRequest): void {
+    this.#asked(request);
+  }
+
+  /** A page group response. */
+  respond(sourceId: number, pasid: number, group: number, code: number): void {
+    this.#known.get(sourceId)?.respond(sourceId, pasid, group, code);
   }
 }

@@ -1,5 +1,5 @@
 import { createDmaPort } from "@viommu/memory";
-import type { Atc, DmaPort } from "@viommu/memory";
+import type { Atc, AtcOptions, DmaPort } from "@viommu/memory";
 import { NO_PASID } from "@viommu/plugin";
 import type { DmaRemapper } from "@viommu/plugin";
 import { encode, REMAPPABLE_REQUEST } from "@viommu/vtd-spec";
@@ -8,10 +8,10 @@ import type { PhysicalUnit } from "./physical-unit.ts";
 /** What a device below a unit has. */
 export interface PhysicalDeviceParts {
   /**
-   * It keeps translations itself (PCI Express ATS), this many, a power of two up to 65536; while the
-   * host wants it so: the unit knows the device as one with ATS.
+   * It keeps translations itself (PCI Express ATS), and may make page requests (PRI); while the host
+   * wants it so: the unit knows the device as one with `ats`, and `pri`.
    */
-  readonly deviceTlb?: { readonly entries?: number };
+  readonly deviceTlb?: Pick<AtcOptions, "entries" | "pageRequests">;
 }
 
 /**
@@ -41,8 +41,7 @@ export class PhysicalDevice {
   constructor(unit: PhysicalUnit, sourceId: number, { deviceTlb }: PhysicalDeviceParts) {
     this.unit = unit;
     this.sourceId = sourceId;
-    this.deviceTlb =
-      deviceTlb === undefined ? null : unit.connectDeviceTlb(sourceId, deviceTlb.entries);
+    this.deviceTlb = deviceTlb === undefined ? null : unit.connectDeviceTlb(sourceId, deviceTlb);
     this.dmaRemapper = this.deviceTlb ?? unit.dmaRemapper;
     this.dma = this.dmaWith(NO_PASID);
   }

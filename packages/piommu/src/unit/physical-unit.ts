@@ -15,14 +15,15 @@ import type {
   PhysicalIommu,
   PhysicalIommuInfo,
   PhysicalInterrupts,
+  PhysicalPageRequests,
   ReservedRegion,
 } from "@viommu/plugin";
 import { createAtc } from "@viommu/memory";
-import type { Atc } from "@viommu/memory";
+import type { Atc, AtcOptions } from "@viommu/memory";
 import { InterruptRemappingEngine } from "@viommu/interrupt-remapping";
 import { TranslationEngine } from "@viommu/translation";
 import { FaultReason, TranslationTableMode } from "@viommu/vtd-spec";
-import { abilitiesOf, infoOf } from "./abilities.ts";
+import { abilitiesOf, infoOf, takesPageRequests } from "./abilities.ts";
 import type { Abilities } from "./abilities.ts";
 import type { DeviceTables, PhysicalFunction } from "./device-tables.ts";
 import { DeviceTlbs } from "./device-tlbs.ts";
@@ -33,6 +34,7 @@ import { InterruptEntries } from "./interrupt-entries.ts";
 import { LegacyTables } from "./legacy-tables.ts";
 import { NestedTables } from "./nested-space.ts";
 import { SecondStageSpace } from "./paging-space.ts";
+import { UnitPageRequests } from "./page-requests.ts";
 import { refusal } from "./refusal.ts";
 import { ScalableTables } from "./scalable-tables.ts";
 import { TableMemory } from "./table-memory.ts";
@@ -72,6 +74,7 @@ export class PhysicalUnit implements PhysicalIommu {
   readonly info: PhysicalIommuInfo;
   readonly identity: DeviceSpace;
   readonly blocking: DeviceSpace = { kind: "blocking" };
+  readonly pageRequests?: PhysicalPageRequests;
   readonly interrupts: PhysicalInterrupts;
   faultListener: ((this: void, fault: PhysicalFault) => void) | null = null;
   /** The hardware, as a device sees it. */
@@ -81,7 +84,7 @@ export class PhysicalUnit implements PhysicalIommu {
   readonly sink: InterruptSink;
 
   private readonly abilities: Abilities;
-  private readonly deviceTlbs = new DeviceTlbs();
+  private readonly deviceTlbs: DeviceTlbs;
   private readonly devices: UnitDevices;
   private readonly tables: DeviceTables;
   private readonly fences: InFlightFences;
@@ -102,7 +105,22 @@ export class PhysicalUnit implements PhysicalIommu {
     this.sink = sink;
     this.abilities = abilities;
     this.info = infoOf(options, abilities, domainIds.total);
-    this.devices = new UnitDevices(options.devices ?? [], abilities.capabilities.DT !== 0);
+    const pri = takesPageRequests(abilities);
+    this.devices = new UnitDevices(options.devices ?? [], {
+      ats: abilities.capabilities.DT !== 0,
+      pri,
+    });
+    const pageRequests = new UnitPageRequests({
+      admits: (sourceId, pasid) =>
+        this.devices.of(sourceId).pri && this.attached(sourceId, pasid) !== this.blocking,
+      answer: (sourceId, pasid, group, code) => {
+        this.deviceTlbs.respond(sourceId, pasid, group, code);
+      },
+    });
+    if (pri) this.pageRequests = pageRequests;
+    this.deviceTlbs = new DeviceTlbs((request) => {
+      pageRequests.accept(request);
+    });
     const identity = new IdentitySpace();
     this.identity = identity;
     this.spaces.set(identity, identity);
@@ -197,6 +215,7 @@ export class PhysicalUnit implements PhysicalIommu {
       this.attachments.get(device)!.delete(pasid);
     }
     if (next === null) return;
+    if ((this.attachments.get(device)?.size ?? 0) === 0) this.deviceTlbs.welcome(device);
     const attachment = { device, pasid, space };
     next.attachments.add(attachment);
     const byPasid = this.attachments.get(device);
@@ -223,17 +242,13 @@ export class PhysicalUnit implements PhysicalIommu {
 
   /**
    * A device has a translation cache, which is on while the host wants it so: requests go through it
-   * from now on.
+   * from now on. It makes page requests, if it can, while the host takes them.
    */
-  connectDeviceTlb(sourceId: number, entries?: number): Atc {
-    const { ats } = this.devices.of(sourceId);
-    const tlb = createAtc({
-      remapper: this.dmaRemapper,
-      agent: this.deviceTlbs,
-      ...(entries === undefined ? {} : { entries }),
-    });
+  connectDeviceTlb(sourceId: number, parts: Pick<AtcOptions, "entries" | "pageRequests">): Atc {
+    const { ats, pri } = this.devices.of(sourceId);
+    const tlb = createAtc({ remapper: this.dmaRemapper, agent: this.deviceTlbs, ...parts });
     const attached = this.spaces.get(this.attached(sourceId, NO_PASID)) ?? null;
-    this.deviceTlbs.connect(sourceId, tlb, ats && this.translatesFor(attached));
+    this.deviceTlbs.connect(sourceId, tlb, ats && this.translatesFor(attached), pri);
     return tlb;
   }
 

@@ -186,10 +186,10 @@ export class ScalableTables implements DeviceTables {
     this.options.tables.write(frame, entry, words[0]!, words[1]!);
   }
 
-  private writeContexts({ ats, sourceIds }: PhysicalFunction, known: PasidTables): void {
+  private writeContexts(device: PhysicalFunction, known: PasidTables): void {
     const { directory, sizeCode } = known;
-    const entry = scalableContextEntry(directory, sizeCode, ats, this.options.abilities);
-    for (const sourceId of sourceIds) this.contexts.write(sourceId, entry);
+    const entry = scalableContextEntry(directory, sizeCode, device, this.options.abilities);
+    for (const sourceId of device.sourceIds) this.contexts.write(sourceId, entry);
   }
 
   private forgetContexts(sourceIds: readonly number[]): void {

@@ -57,12 +57,13 @@ export function pasidEntry(target: TableTarget, abilities: Abilities): Int32Arra
 export function scalableContextEntry(
   directory: number,
   sizeCode: number,
-  ats: boolean,
+  { ats, pri }: { readonly ats: boolean; readonly pri: boolean },
   { capabilities }: Abilities,
 ): Int32Array {
   return encode(SM_CONTEXT_ENTRY, {
     P: 1,
     DTE: Number(ats),
+    PRE: Number(pri),
     PASIDE: capabilities.PASID,
     PDTS: sizeCode,
     PASIDDIRPTR: addressOf(directory),

@@ -16,6 +16,8 @@ export interface PhysicalDeviceOptions {
   readonly direct?: readonly { readonly dfn: number; readonly frames: number }[];
   /** It has a device-TLB (PCI Express ATS), which is used where the unit has ECAP.DT (false). */
   readonly ats?: boolean;
+  /** It makes page requests (PRI), too, which are taken where the unit has ECAP.PRS (false). */
+  readonly pri?: boolean;
 }
 
 /** The devices below a unit. */
@@ -25,11 +27,17 @@ export class UnitDevices {
 
   /**
    * Throws ERR_VIOMMU_PIOMMU when two devices have one source-id.
-   * @param withTlbs the unit has device-TLBs (ECAP.DT)
+   * @param unit whether the unit has device-TLBs (ECAP.DT), and takes page requests
    */
-  constructor(devices: readonly PhysicalDeviceOptions[], withTlbs: boolean) {
-    for (const { sourceId, aliases = [], direct = [], ats = false } of devices) {
-      const device = { sourceId, sourceIds: [sourceId, ...aliases], ats: ats && withTlbs };
+  constructor(
+    devices: readonly PhysicalDeviceOptions[],
+    unit: { readonly ats: boolean; readonly pri: boolean },
+  ) {
+    for (const described of devices) {
+      const { sourceId, aliases = [], direct = [] } = described;
+      const ats = described.ats === true && unit.ats;
+      const pri = described.pri === true && ats && unit.pri;
+      const device = { sourceId, sourceIds: [sourceId, ...aliases], ats, pri };
       for (const id of device.sourceIds) {
         checkSourceId(id);
         if (this.known.has(id)) {
@@ -51,7 +59,7 @@ export class UnitDevices {
     checkSourceId(sourceId);
     let device = this.known.get(sourceId);
     if (device === undefined) {
-      device = { sourceId, sourceIds: [sourceId], ats: false };
+      device = { sourceId, sourceIds: [sourceId], ats: false, pri: false };
       this.known.set(sourceId, device);
     }
     return device;

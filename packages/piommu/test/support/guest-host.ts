@@ -1,5 +1,5 @@
-import { createMemory } from "@viommu/memory";
-import type { ChunkedMemory } from "@viommu/memory";
+import { createAtcRouter, createMemory } from "@viommu/memory";
+import type { AnsweredGroup, AtcRouter, ChunkedMemory } from "@viommu/memory";
 import { createHookTable, DmaRequest, NO_PASID } from "@viommu/plugin";
 import type { HookTable, PhysicalFault } from "@viommu/plugin";
 import { createProfile, createUnit } from "@viommu/vtd";
@@ -42,6 +42,8 @@ export interface GuestHostOptions {
   readonly assign?: boolean;
   /** Source-ids of devices with a translation cache. */
   readonly deviceTlbs?: readonly number[];
+  /** These make page requests, too; the guest's unit answers to the devices that it has. */
+  readonly pageRequests?: boolean;
 }
 
 /** A host with one physical unit, and a guest with one virtual unit and a device behind both. */
@@ -58,6 +60,10 @@ export interface GuestHost {
   readonly device: PhysicalDevice;
   /** A device of the host, the same one each time. */
   readonly deviceOf: (sourceId: number) => PhysicalDevice;
+  /** What page requests were answered with. */
+  readonly answered: AnsweredGroup[];
+  /** From the guest's unit to its devices, where these make page requests. */
+  readonly router: AtcRouter;
   readonly hostFaults: PhysicalFault[];
   readonly delivered: (readonly number[])[];
 }
@@ -76,9 +82,12 @@ export function guestHost(options: GuestHostOptions = {}): GuestHost {
   });
   const delivered: (readonly number[])[] = [];
   const sink = { deliver: (...message: number[]) => void delivered.push(message) };
-  const withTlbs = options.deviceTlbs ?? [];
+  const { deviceTlbs: withTlbs = [], pageRequests: asks = false } = options;
+  const answered: AnsweredGroup[] = [];
+  const router = createAtcRouter();
   const { cap, ecap, hostAddressWidth } = createProfile({
     deviceTlb: withTlbs.length > 0,
+    pageRequests: asks,
     ...options.physical,
   });
   const physical = createPhysicalUnit({
@@ -89,7 +98,7 @@ export function guestHost(options: GuestHostOptions = {}): GuestHost {
     ecap,
     hostAddressWidth,
     sink,
-    devices: withTlbs.map((sourceId) => ({ sourceId, ats: true })),
+    devices: withTlbs.map((sourceId) => ({ sourceId, ats: true, pri: asks })),
     ...options.unit,
   });
   const hooks = createHookTable();
@@ -100,6 +109,7 @@ export function guestHost(options: GuestHostOptions = {}): GuestHost {
     memory,
     sink,
     hooks,
+    ...(asks ? { deviceTlb: router, pageResponses: router } : {}),
   });
   const p2m = new P2m(options.p2m);
   p2m.map(0, OFFSET, GUEST_FRAMES, "ram");
@@ -116,12 +126,16 @@ export function guestHost(options: GuestHostOptions = {}): GuestHost {
   hooks.invalidate = driver.hooks.invalidate;
   hooks.modeChange = driver.hooks.modeChange;
   physical.faultListener = (fault) => void driver.fault(fault);
+  if (asks) physical.pageRequests!.listener = (request) => driver.pageRequest(request);
   if (options.assign !== false) {
     driver.assign({ sourceId: DEVICE, virtualSourceId: VIRTUAL, unit });
+    router.attach(VIRTUAL, driver.endpoint(DEVICE));
   }
   const devices = new Map<number, PhysicalDevice>();
   const deviceOf = (sourceId: number): PhysicalDevice => {
-    const parts = withTlbs.includes(sourceId) ? { deviceTlb: {} } : {};
+    const pageRequests = { answered: (group: AnsweredGroup) => void answered.push(group) };
+    const deviceTlb = asks ? { pageRequests } : {};
+    const parts = withTlbs.includes(sourceId) ? { deviceTlb } : {};
     const known = devices.get(sourceId) ?? createPhysicalDevice(physical, sourceId, parts);
     devices.set(sourceId, known);
     return known;
@@ -138,6 +152,8 @@ export function guestHost(options: GuestHostOptions = {}): GuestHost {
     driver,
     device,
     deviceOf,
+    answered,
+    router,
     hostFaults,
     delivered,
   };

@@ -11,12 +11,24 @@ const QUEUE = 0x11;
 const STATUS = 0x12;
 const FIRST_TABLE = 0x20;
 
+/** An entry of the page request queue. */
+export interface QueuedRequest {
+  readonly sourceId: number;
+  readonly pasid: number;
+  readonly page: number;
+  readonly access: number;
+  readonly group: number;
+  readonly last: boolean;
+}
+
 /** A guest's driver in a few lines: tables by hand, and queued invalidation with wait descriptors. */
 export class GuestKernel {
   readonly memory: ChunkedMemory;
   readonly unit: VtdUnit;
   readonly scalable: boolean;
   #next = FIRST_TABLE;
+  #requests = 0;
+  #head = 0;
   #tail = 0;
   #done = 0;
 
@@ -170,6 +182,47 @@ export class GuestKernel {
     const every = pasid === ALL_PASIDS ? 1n : 0n;
     const named = every === 0n ? BigInt(pasid) << 32n : 0n;
     return this.submit([0x8n | (source << 16n) | named, address | (sized << 11n) | every]);
+  }
+
+  /** Gives the unit a page request queue of one page, 128 entries. */
+  takePageRequests(): void {
+    this.#requests = this.table();
+    this.#write64(0xd0, BigInt(this.#requests * 4096));
+  }
+
+  /** Takes all page requests out of the queue. */
+  pageRequests(): QueuedRequest[] {
+    const found: QueuedRequest[] = [];
+    const words = new Int32Array(2);
+    this.unit.read(0xc8, 8, words);
+    for (; this.#head !== words[0]; this.#head = (this.#head + 32) % 4096) {
+      const at = this.#requests * 4096 + this.#head;
+      const [first, second] = [this.memory.read64(at), this.memory.read64(at + 8)];
+      found.push({
+        sourceId: Number((first >> 16n) & 0xffffn),
+        pasid: (first & 0x100n) === 0n ? NO_PASID : Number((first >> 32n) & 0xf_ffffn),
+        page: Number(second >> 12n),
+        access: Number(second & 3n),
+        group: Number((second >> 3n) & 0x1ffn),
+        last: (second & 4n) !== 0n,
+      });
+    }
+    this.unit.write(0xc0, 8, this.#head, 0);
+    return found;
+  }
+
+  /** PRO of the page request status, cleared by this. */
+  overflowed(): boolean {
+    const words = new Int32Array(2);
+    this.unit.read(0xdc, 4, words);
+    this.unit.write(0xdc, 4, words[0]!, 0);
+    return (words[0]! & 2) !== 0;
+  }
+
+  pageResponse(sourceId: number, pasid: number, group: number, code: number): boolean {
+    const named = pasid === NO_PASID ? 0n : 0x10n | (BigInt(pasid) << 32n);
+    const first = 9n | (BigInt(code) << 12n) | (BigInt(sourceId) << 16n) | named;
+    return this.submit([first, BigInt(group) << 3n]);
   }
 
   /** Queues a descriptor and a wait behind it; true if the wait is over when this returns. */

@@ -2,6 +2,8 @@
 export const PASIDE = 8;
 /** DTE of a context entry. */
 export const DTE = 4;
+/** PRE of a context entry. */
+export const PRE = 16;
 
 /** Words of PASID table entries (VT-d 9.6); second stages have 48 bits. */
 export const firstStage = (root: number, domainId: number, levels: 4 | 5 = 4): bigint[] => [

@@ -1,7 +1,7 @@
 import type { PhysicalIommuHarness, PhysicalInterrupt } from "@viommu/conformance";
 import { AtcResult } from "@viommu/memory";
-import type { DmaPort } from "@viommu/memory";
-import { Access } from "@viommu/plugin";
+import type { AnsweredGroup, DmaPort } from "@viommu/memory";
+import { Access, hiFromNumber, loFromNumber } from "@viommu/plugin";
 import { createPhysicalDevice } from "../../src/index.ts";
 import type { PhysicalDevice, PhysicalUnitOptions } from "../../src/index.ts";
 import { FULL, unitHost } from "./unit-host.ts";
@@ -17,17 +17,28 @@ export function unitHarness(
   ats = false,
 ): PhysicalIommuHarness {
   const devices = [
-    { sourceId: DEVICE, aliases: [ALIAS], ats },
-    { sourceId: OTHER, ats },
+    { sourceId: DEVICE, aliases: [ALIAS], ats, pri: true },
+    { sourceId: OTHER, ats, pri: true },
   ];
   const host = unitHost({ deviceTlb: ats, ...profile }, { devices, ...options });
   const { delivered, memory, unit } = host;
   const made = new Map<number, PhysicalDevice>();
   const deviceOf = (sourceId: number): PhysicalDevice => {
-    const parts = ats ? { deviceTlb: {} } : {};
+    const parts = ats ? { deviceTlb: { pageRequests: { answered } } } : {};
     const device = made.get(sourceId) ?? createPhysicalDevice(unit, sourceId, parts);
     made.set(sourceId, device);
     return device;
+  };
+  const waiting: { readonly pasid: number; readonly told: (code: number) => void }[] = [];
+  const answered = ({ code, pasid }: AnsweredGroup): void => {
+    const at = waiting.findIndex((each) => each.pasid === pasid);
+    if (at >= 0) waiting.splice(at, 1)[0]!.told(code);
+  };
+  const requestPage: PhysicalIommuHarness["requestPage"] = (sourceId, pasid, address, told) => {
+    waiting.push({ pasid, told });
+    const place = { hi: hiFromNumber(address), lo: loFromNumber(address) };
+    const need = { sourceId, pasid, ...place, pages: 1, access: Access.READ };
+    deviceOf(sourceId).deviceTlb!.requestPages(need);
   };
   /** An access; where its cache gives a device no right, it asks the unit for the access itself. */
   const access = (sourceId: number, pasid: number, act: (port: DmaPort) => number): number => {
@@ -55,6 +66,7 @@ export function unitHarness(
         segments.release();
       };
     },
+    ...(ats ? { requestPage } : {}),
     interrupt: (sourceId, handle) => {
       delivered.length = 0;
       deviceOf(sourceId).interrupt(handle);

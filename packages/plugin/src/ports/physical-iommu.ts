@@ -1,4 +1,4 @@
-import type { FaultRecord } from "../events.ts";
+import type { FaultRecord, PageRequest } from "../events.ts";
 
 /**
  * The physical IOMMU below a virtual one, as its driver offers it (Xen: IOMMU contexts; Linux
@@ -43,6 +43,8 @@ export interface PhysicalIommu {
    * does so too.
    */
   invalidateDeviceTlb?(sourceId: number, pasid: number, page: number, order: number): void;
+  /** Page requests of its devices (PCI Express PRI); missing where it takes none. */
+  readonly pageRequests?: PhysicalPageRequests;
   /** Interrupt entries of its devices. */
   readonly interrupts: PhysicalInterrupts;
   /** Who is told of blocked requests of physical devices; null: nobody. */
@@ -65,6 +67,8 @@ export interface PhysicalIommuInfo {
   readonly nesting: boolean;
   readonly posting: boolean;
   readonly dirtyTracking: boolean;
+  /** Page requests of devices come to {@link PhysicalIommu.pageRequests}; missing: they don't. */
+  readonly pageRequests?: boolean;
   /** Domain ids; one for each paging or nested space. */
   readonly domainIds: number;
 }
@@ -191,6 +195,25 @@ export interface PhysicalInterrupts {
   /** Where the interrupts of this handle go from now on; null blocks them. Atomic. */
   program(handle: number, target: InterruptTarget | null): void;
   free(handle: number): void;
+}
+
+/**
+ * Page requests of physical devices (VT-d 7.4 to 7.6). Each group ends with one answer, to the request
+ * that is its last; requests of devices and PASIDs that are attached to nothing are answered with
+ * Invalid Request (1), and nobody is told of them.
+ */
+export interface PhysicalPageRequests {
+  /**
+   * Who is told of requests, with the source-id on the host. It returns true if it takes the request,
+   * and then sees to it that the group is answered, also when the device is taken away; what it does
+   * not take, or nobody hears of (null), is answered with Invalid Request. It may answer inside.
+   */
+  listener: ((this: void, request: PageRequest) => boolean) | null;
+  /**
+   * Answers a group: 0 success, 1 invalid request, 15 failure. False when no such group waits for an
+   * answer: nothing is done then.
+   */
+  respond(sourceId: number, pasid: number, group: number, code: number): boolean;
 }
 
 /** Where an interrupt of a physical device goes. */
