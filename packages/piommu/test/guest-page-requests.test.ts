@@ -138,8 +138,9 @@ describe("page requests of a passed-through device", () => {
     const need = { sourceId: DEVICE, pasid: 34, hi: 0, lo: 0, access: 1, pages: 1 };
     tlb.requestPages(need);
     expect(codes(made)).toEqual([1, 1]);
-    const request = { ...need, sourceId: 0x0777, group: 1, last: true };
+    const request = { ...need, group: 1, last: true };
     expect(driver.pageRequest(request)).toBe(false);
+    expect(driver.pageRequest({ ...request, pasid: PASID, sourceId: 0x0777 })).toBe(false);
     driver.unassign(DEVICE);
     tlb.requestPages({ ...need, pasid: NO_PASID });
     expect(codes(made)).toEqual([1, 1, 1]);
@@ -167,6 +168,32 @@ describe("page requests of a passed-through device", () => {
       }
       expect(codes(made)).toEqual([1, 1]);
     }
+  });
+
+  it("may use their group anew as soon as it is answered", () => {
+    const made = asking(PASIDE | DTE);
+    const { directory, driver, kernel, physical } = made;
+    const request = { pasid: PASID, hi: 0, lo: 0x5000, access: 1, group: 3, last: true };
+    const codes: number[] = [];
+    physical.pageRequests!.respond = (_sourceId, _pasid, _group, code) => {
+      if (codes.push(code) > 1) return true;
+      kernel.setScalableContext(VIRTUAL, directory, PASIDE | DTE | PRE);
+      return driver.pageRequest({ ...request, sourceId: DEVICE });
+    };
+    expect(driver.pageRequest({ ...request, sourceId: DEVICE })).toBe(true);
+    expect(kernel.pageRequests()).toHaveLength(1);
+    expect(codes).toEqual([1]);
+    kernel.pageResponse(VIRTUAL, PASID, 3, 0);
+    expect(codes).toEqual([1, 0]);
+  });
+
+  it("owe nothing to a stop marker", () => {
+    const { driver, kernel } = asking();
+    const marker = { pasid: PASID, hi: 0, lo: 0, access: 0, group: 3, last: true };
+    expect(driver.pageRequest({ ...marker, sourceId: DEVICE })).toBe(true);
+    expect(kernel.pageRequests()).toMatchObject([{ group: 3, access: 0 }]);
+    driver.unassign(DEVICE);
+    expect(driver.counters).toMatchObject({ pageRequests: 1, pageResponses: 0 });
   });
 
   it("end the guest's device-TLB invalidations, which the endpoint answers", () => {

@@ -70,6 +70,19 @@ describe("a unit's page requests", () => {
     }
   });
 
+  it("come from nobody with a PASID that is not attached", () => {
+    const profile = { ...FULL, deviceTlb: true, pageRequests: true };
+    const devices = [{ sourceId: DEVICE, ats: true, pri: true }];
+    const { unit } = unitHost(profile, { devices });
+    const told: number[] = [];
+    unit.pageRequests!.listener = ({ pasid }) => told.push(pasid) > 0;
+    const tlb = createPhysicalDevice(unit, DEVICE, { deviceTlb: { pageRequests: {} } }).deviceTlb!;
+    unit.attach(DEVICE, 7, unit.createPagingSpace({ frameQuota: 8 }));
+    for (const pasid of [NO_PASID, 7, 8]) tlb.requestPages({ ...REQUEST, pasid, pages: 1 });
+    expect(told).toEqual([7]);
+    expect(tlb.pending.groups).toBe(1);
+  });
+
   it.each([
     ["the host has not been told of", { ats: true }],
     ["can't translate itself", { pri: true }],

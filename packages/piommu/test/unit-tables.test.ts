@@ -71,6 +71,26 @@ describe("tables in host memory, as literal words", () => {
     expect(memory.read64(at(context, 0x78 * 4)) & 0xfffn).toBe(0xe09n); // PDTS 7
   });
 
+  it("what a device may do itself: TT, DTE and PRE (VT-d 9.3, 9.4)", () => {
+    const ats = [
+      { sourceId: 0x0010, ats: true },
+      { sourceId: 0x0018, ats: true, pri: true },
+      { sourceId: 0x0020, pri: true },
+    ];
+    for (const [profile, size, expected] of [
+      [{ ...FULL, pageRequests: true }, 4, [0x40dn, 0x41dn, 0x409n]],
+      [FULL, 4, [0x40dn, 0x40dn, 0x409n]],
+      [LEGACY, 2, [0x5n, 0x5n, 0x1n]],
+    ] as const) {
+      const { memory, unit } = unitHost({ deviceTlb: true, ...profile }, { devices: ats });
+      const space = unit.createPagingSpace({ frameQuota: 10 });
+      for (const { sourceId } of ats) unit.attach(sourceId, NO_PASID, space);
+      const context = Number(memory.read64(at(ROOT)) >> 12n);
+      const flags = ats.map(({ sourceId }) => memory.read64(at(context, sourceId * size)) & 0xfffn);
+      expect(flags).toEqual(expected);
+    }
+  });
+
   it("interrupt entries (VT-d 9.9, 9.10)", () => {
     const { memory, unit } = unitHost(FULL, {
       devices: [
