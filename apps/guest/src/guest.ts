@@ -3,6 +3,7 @@ import { faultReason } from "@viommu/vtd-spec";
 import type { SavedDomain } from "@viommu/xen";
 import type { GuestConfig } from "./config/guest-config.ts";
 import { busAddressText } from "./config/values.ts";
+import { isForging, watchForgedRequests } from "./forged-requests.ts";
 import { Interrupts } from "./kernel/interrupts.ts";
 import type { InterruptsState } from "./kernel/interrupts.ts";
 import { bootKernel } from "./kernel/kernel.ts";
@@ -70,6 +71,7 @@ export class Guest {
   /** Throws ViommuError when the guest driver refuses the machine. */
   boot(): Kernel {
     this.#kernel = bootKernel(this.machine, this.interrupts);
+    watchForgedRequests(this.#kernel, this.problems);
     return this.#kernel;
   }
 
@@ -133,7 +135,7 @@ export class Guest {
 
   #noteFault(unit: string, { reason, sourceId, suppressed }: FaultRecord): void {
     // what the kernel does not want to hear of: requests for a process that has ended
-    if (suppressed) return;
+    if (suppressed || (this.#kernel !== null && isForging(this.#kernel))) return;
     this.blockedCount += 1;
     if (this.blocked.length >= KEPT) return;
     const segment = this.config.units.find(({ name }) => name === unit)?.segment ?? 0;

@@ -16,6 +16,8 @@ export interface PagingReport {
   /** Copies that were found right, and those whose process ended meanwhile. */
   readonly copies: { readonly done: number; readonly cutShort: number };
   readonly pages: PagerCounters;
+  /** A host permission table says what the device may reach by translated requests. */
+  readonly hostPermissions: boolean;
   /** Page requests, translation cache and its invalidations, as the device saw them. */
   readonly device: ProcessAccessCounters;
 }
@@ -30,6 +32,7 @@ export function pagingReports(kernel: Kernel): PagingReport[] {
       ...processes.counters,
       copies: { done: transfers, cutShort },
       pages: { ...processes.pager.counters },
+      hostPermissions: device.config.paging!.hostPermissions,
       device: { ...device.access.counters },
     };
   });
@@ -55,7 +58,7 @@ export function checkPageRequests(kernel: Kernel, problems: Problems): void {
 
 /** A report on paging, for people. */
 export function pagingLines(report: PagingReport): string[] {
-  const { name, processes, bound, unbound, copies, pages, device } = report;
+  const { name, processes, bound, unbound, copies, pages, hostPermissions, device } = report;
   const uses = device.hits + device.misses;
   const hits = uses === 0 ? 0 : Math.round((100 * device.hits) / uses);
   return [
@@ -68,10 +71,21 @@ export function pagingLines(report: PagingReport): string[] {
       `answers: ${count(device.succeeded)} success, ${count(device.refused)} invalid`,
     `${name}: device-TLB: ${count(device.hits)} hits (${hits} %), ${count(device.misses)} misses, ` +
       plural(device.invalidations, "invalidation"),
+    ...(hostPermissions ? [permissionLine(name, device)] : []),
   ];
 }
 
-function accelerators({ devices }: Kernel) {
+function permissionLine(name: string, device: ProcessAccessCounters): string {
+  const { translated, forged, forgedBlocked } = device;
+  return (
+    `${name}: host permissions: ${plural(translated, "translated request")} let through; ` +
+    `${count(forged)} forged, ${count(forgedBlocked)} of them blocked, ` +
+    `${count(forged - forgedBlocked)} for pages that it has`
+  );
+}
+
+/** The accelerators of a guest. */
+export function accelerators({ devices }: Kernel) {
   return devices.flatMap(({ device, driver }) =>
     device instanceof Accelerator && driver instanceof AcceleratorDriver
       ? [{ device, driver }]

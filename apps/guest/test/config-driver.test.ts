@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { parseGuest } from "../src/config/load.ts";
 import { changed, refusal } from "./guests.ts";
 import type { Change } from "./guests.ts";
-import { scalable } from "./scalable-guests.ts";
+import { PERMISSIONS, scalable } from "./scalable-guests.ts";
 
 /** What breaks a rule, and what the refusal says: where, what, and what to do. */
 type Case = readonly [rule: string, changes: readonly Change[], message: RegExp];
@@ -23,7 +23,7 @@ describe("driver and domains", () => {
     ]);
     expect(parseGuest("guest.yaml", text).devices[0]!.paging).toEqual({
       ...{ processes: 4, pages: 512, frames: 1024, lifetime: 0 },
-      ...{ translations: 256, groups: 32, nested: false },
+      ...{ translations: 256, groups: 32, nested: false, hostPermissions: false },
     });
   });
 
@@ -92,6 +92,16 @@ describe("driver and domains", () => {
       "a translation cache of any size",
       [["translations: 64", "translations: 65"]],
       /devices\[0\]\.paging\.translations \(65\) is no power of two; /,
+    ],
+    [
+      "host permissions where the unit has no tables for them",
+      [["translations: 64", "translations: 64, hostPermissions: true"]],
+      /devices\[0\]\.paging .*needs host permission tables, .* set the option hostPermissionTables/,
+    ],
+    [
+      "host permissions of a device that passes through",
+      [...PERMISSIONS, ["vectors: 4\n", "vectors: 4\n    domain: pass-through\n"]],
+      /paging\.hostPermissions \(true\) is not possible: the device passes through; give it ano/,
     ],
     [
       "nested processes above nothing",

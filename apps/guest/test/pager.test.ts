@@ -83,7 +83,7 @@ describe("pager", () => {
     const processes = [new Process(ram, 0, 1), new Process(ram, 1, 2)];
     const forgotten: [pasid: number, page: number, pages: number][] = [];
     const pager = new Pager({
-      ...{ ram, processes, frames: 4 },
+      ...{ ram, processes, frames: 4, permissions: null },
       iommu: {
         invalidateRange: (pasid: number, address?: number, pages?: number) => {
           forgotten.push([pasid, address! / PAGE, pages!]);

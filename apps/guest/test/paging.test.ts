@@ -6,7 +6,7 @@ import { pagingReports } from "../src/paging-report.ts";
 import type { RunReport } from "../src/run-report.ts";
 import { command, withFolder } from "./command.ts";
 import type { Change } from "./guests.ts";
-import { bootScalable, finished, scalable } from "./scalable-guests.ts";
+import { bootScalable, finished, PERMISSIONS, scalable } from "./scalable-guests.ts";
 
 const GUEST = fileURLToPath(new URL("../guests/scalable.yaml", import.meta.url));
 
@@ -105,17 +105,64 @@ describe("pages of processes", () => {
   });
 });
 
+describe("host permissions", () => {
+  /** What is told of a run in which the accelerator forges translated requests. */
+  function forgedIn(...changes: readonly Change[]) {
+    const { guest, device } = bootScalable(...PERMISSIONS, ...changes);
+    expect(finished(guest)).toEqual([]);
+    expect(guest.blocked).toEqual([]);
+    const { faults } = guest.kernel;
+    const { sourceId } = device.config.address;
+    expect(faults.length).toBeGreaterThan(0);
+    expect(faults.every((fault) => fault.sourceId === sourceId)).toBe(true);
+    const names = new Set(faults.map(({ name }) => name));
+    expect([...names].sort()).toEqual(["HPT_READ_DENIED", "HPT_WRITE_DENIED"]);
+    return pagingReports(guest.kernel)[0]!;
+  }
+
+  it.each<[string, readonly Change[]]>([
+    ["of processes, as the kernel tells them", []],
+    [
+      "without pages of 1 GiB",
+      [["hostPermissionTables: true", "hostPermissionTables: true, hostPermission1GPages: false"]],
+    ],
+    [
+      "of the domain below processes",
+      [
+        ["vectors: 4\n", "vectors: 4\n    domain: second-stage\n"],
+        ["translations: 64", "translations: 64, nested: true"],
+      ],
+    ],
+  ])("%s: what is mapped gets through, what is forged does not", (_name, changes) => {
+    const { device, pages, unbound } = forgedIn(...changes);
+    expect(device.translated).toBeGreaterThan(1000);
+    expect(device.forgedBlocked).toBeGreaterThan(10);
+    expect(device.forged - device.forgedBlocked).toBeGreaterThan(3);
+    // under the ends of processes, and while pages come and go
+    expect(unbound).toBeGreaterThan(3);
+    expect(pages.reclaimed).toBeGreaterThan(500);
+  });
+
+  it("are not asked for by a guest that does not want them", () => {
+    const { device, hostPermissions } = pagingOf();
+    expect(hostPermissions).toBe(false);
+    expect(device).toMatchObject({ forged: 0, forgedBlocked: 0 });
+  });
+});
+
 describe("the report", () => {
   it("tells people of processes, pages, page requests and the device-TLB", async () => {
     await withFolder(async (folder) => {
       const file = join(folder, "guest.yaml");
-      writeFileSync(file, scalable());
+      writeFileSync(file, scalable(...PERMISSIONS));
       const { out } = await command("run", file);
       const text = out.replaceAll(/\n {2}(?=[a-z])/g, " ");
       for (const line of [
         /accel0: 3 processes at a time, \d+ PASIDs bound, \d+ unbound; [\d,]+ copies, \d+ cut short/,
         /accel0: [\d,]+ pages brought in, [\d,]+ of them back; [\d,]+ taken away, [\d,]+ of/,
         /accel0: [\d,]+ page requests in [\d,]+ groups, [\d,]+ lost as the queue was full; answ/,
+        /accel0: host permissions: [\d,]+ translated requests let through;/,
+        /;\s+[\d,]+\s+forged,\s+[\d,]+\s+of\s+them\s+blocked,\s+[\d,]+\s+for pages/,
         /accel0: device-TLB: [\d,]+ hits \(\d+ %\), [\d,]+ misses, [\d,]+ invalidations/,
       ]) {
         expect(text).toMatch(line);
@@ -132,6 +179,20 @@ describe("what goes wrong is noticed", () => {
       expect.stringMatching(/page \d+ of a copy of \d+ bytes is wrong/),
     );
     expect(driver.settle()).toMatch(/^\d+ page frames were written to after they had been taken/);
+  });
+
+  it("permissions that are not taken back, and those that are not given", () => {
+    const text = (guest: ReturnType<typeof bootScalable>["guest"]) => finished(guest).join("\n");
+    const { guest } = bootScalable(...PERMISSIONS);
+    guest.kernel.iommu!.forbidPages = () => undefined;
+    expect(text(guest)).toMatch(
+      /accel0 forged a translated \w+ of 0x\w+: the answer is 0h instead of a/,
+    );
+    const other = bootScalable(...PERMISSIONS);
+    other.guest.kernel.iommu!.permitPages = () => undefined;
+    other.guest.kernel.iommu!.forbidPages = () => undefined;
+    expect(text(other.guest)).toMatch(/a copy has status 2 instead of "done"/);
+    expect(other.guest.blocked[0]?.name).toBe("HPT_READ_DENIED");
   });
 
   it("a device that goes on after its process has ended", () => {

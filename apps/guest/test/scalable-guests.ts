@@ -29,6 +29,12 @@ driver: { mode: scalable, pageRequestQueue: 128 }
 workload: { interrupts: 400, transfers: 700, affinityChanges: 40, seed: 7 }
 `;
 
+/** With a host permission table for the accelerator. */
+export const PERMISSIONS: readonly Change[] = [
+  ["pageRequests: true }", "pageRequests: true, hostPermissionTables: true }"],
+  ["translations: 64", "translations: 64, hostPermissions: true"],
+];
+
 /** The text with some parts replaced; each must be there. */
 export function scalable(...changes: readonly Change[]): string {
   return changes.reduce((text, [from, to]) => {

@@ -23,6 +23,7 @@ const NEEDS_OF_ACCELERATOR: readonly Need[] = [
   ["PRS", "page requests", "pageRequests"],
 ];
 
+const PERMISSIONS: Need = ["HPTS", "host permission tables", "hostPermissionTables"];
 const NEST: Need = ["NEST", "nested translation", "nested"];
 
 /** Page faults fill at least that much of the queue of a device. */
@@ -97,6 +98,13 @@ export function checkDomains(
       refuse(["devices", i, "kind"], "needs scalable mode", "set driver: { mode: scalable }");
     }
     for (const need of NEEDS_OF_ACCELERATOR) require(need, "kind");
+    if (paging.hostPermissions) {
+      require(PERMISSIONS, "paging");
+      if (domain === "pass-through") {
+        const path = ["devices", i, "paging", "hostPermissions"];
+        refuse(path, "is not possible: the device passes through", "give it another domain");
+      }
+    }
     if (!paging.nested) return;
     require(NEST, "paging");
     if (domain === "second-stage") return;

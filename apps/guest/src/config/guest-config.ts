@@ -69,6 +69,7 @@ export interface PagingConfig {
   readonly translations: number;
   readonly groups: number;
   readonly nested: boolean;
+  readonly hostPermissions: boolean;
 }
 
 /** A device. */

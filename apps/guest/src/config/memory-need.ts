@@ -26,6 +26,8 @@ const PAGES_OF_QUEUE: Readonly<Record<DeviceConfig["kind"], number>> = {
 const PAGES_UNDER_WAY = 1024;
 /** Page tables of a process. */
 const PAGES_OF_PROCESS = 64;
+/** Tables of host permissions above the lowest level, and those at the ends of memory. */
+const PERMISSION_TABLES = 32;
 /** 2 MiB, and as much to align them. */
 const PAGES_OF_POOL = 1024;
 
@@ -42,10 +44,18 @@ export function memoryNeed(
       (sendPool ? PAGES_OF_POOL : 0),
     PAGES_UNDER_WAY,
   );
+  const permissions =
+    devices.reduce((sum, { paging }) => sum + pagesOfPermissions(paging), 0) * PAGE;
   return {
-    iommuDriver: units === 0 ? 0 : units * UNIT + devices.length * DOMAIN,
+    iommuDriver: units === 0 ? 0 : units * UNIT + devices.length * DOMAIN + permissions,
     deviceDrivers: pages * PAGE,
   };
+}
+
+/** Frames lie side by side, mostly: a table of level 1 has permissions for 8192 of them. */
+function pagesOfPermissions(paging: PagingConfig | null): number {
+  if (paging?.hostPermissions !== true) return 0;
+  return PERMISSION_TABLES + Math.ceil(paging.frames / 8192);
 }
 
 function pagesOfProcesses(paging: PagingConfig | null): number {

@@ -141,6 +141,11 @@ const paging = keys({
   groups: v.optional(whole(1, 512), 32),
   /** The process is nested on the device's own domain, which must be second-stage. */
   nested: v.optional(flag, false),
+  /**
+   * A host permission table says what the device may reach by translated requests; it tries others now
+   * and then.
+   */
+  hostPermissions: v.optional(flag, false),
 });
 
 const device = keys({

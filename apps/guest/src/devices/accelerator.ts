@@ -16,6 +16,8 @@ import { DescriptorRing } from "./ring.ts";
 const PAGE = 4096;
 /** Copies under way at the same time, of all queues together. */
 const MOST_JOBS = 64;
+/** Descriptors of a queue from one forged request to the next. */
+const FORGED_EVERY = 4;
 /** Pages of a copy that are asked for together, behind the one that it needs now. */
 const MOST_AHEAD = 15;
 
@@ -33,6 +35,8 @@ export class Accelerator implements Device {
   readonly counters = createCounters();
   readonly access: ProcessAccess;
   readonly #port: DmaPort;
+  /** It tries whether the unit lets translated requests through that nobody has translated. */
+  readonly #forges: boolean;
   readonly #registers: RegisterBlock;
   readonly #rings: readonly DescriptorRing[];
   #active: Job[] = [];
@@ -50,6 +54,7 @@ export class Accelerator implements Device {
     this.interrupts = interrupts;
     this.access = access;
     this.#port = port;
+    this.#forges = config.paging?.hostPermissions === true;
     access.onAnswer = (group) => {
       this.#answered(group);
     };
@@ -128,6 +133,7 @@ export class Accelerator implements Device {
     const fetched = ring.fetch();
     const descriptor = ring.address;
     ring.head = (ring.head + 1) >>> 0;
+    if (this.#forges && ring.head % FORGED_EVERY === 0) this.access.forge();
     if (!fetched) {
       this.counters.failedDma += 1;
       this.#tell(queue);

@@ -1,5 +1,5 @@
 import type { DmaPort } from "@viommu/memory";
-import type { ProcessAccess } from "./process-access.ts";
+import type { ProcessAccessState } from "./process-access.ts";
 
 /** A copy under way. */
 export interface Job {
@@ -24,7 +24,7 @@ export type JobState = Omit<Job, "held" | "port"> & { readonly held: string | nu
 
 /** What a saved accelerator has besides. */
 export interface AcceleratorState {
-  readonly access: ReturnType<ProcessAccess["save"]>;
+  readonly access: ProcessAccessState;
   readonly active: readonly JobState[];
   readonly waiting: readonly JobState[];
 }

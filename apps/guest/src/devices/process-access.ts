@@ -7,10 +7,23 @@ import type {
   DmaPort,
   TranslationAgent,
 } from "@viommu/memory";
-import { Access, AddressType, hiFromNumber, loFromNumber } from "@viommu/plugin";
-import type { DmaRemapper, DmaRequest, GuestMemory, PageRequest } from "@viommu/plugin";
+import {
+  Access,
+  AddressType,
+  DmaRequest,
+  hiFromNumber,
+  loFromNumber,
+  NO_PASID,
+  toNumber,
+} from "@viommu/plugin";
+import type { DmaRemapper, GuestMemory, PageRequest } from "@viommu/plugin";
 import { PageRequestResult } from "@viommu/vtd";
 import type { VtdUnit } from "@viommu/vtd";
+import { mix } from "../random.ts";
+
+const PAGE = 4096;
+/** Pages among which forged addresses are. */
+const NEAR = 512;
 
 /** What went between a device with a translation cache and its unit. */
 export interface ProcessAccessCounters {
@@ -28,6 +41,18 @@ export interface ProcessAccessCounters {
   /** Answers to groups: the pages may be there, they are not to be had. */
   succeeded: number;
   refused: number;
+  /** Translated requests that the unit let through. */
+  translated: number;
+  /** Those with an address that was made up, and how many of them the unit has blocked. */
+  forged: number;
+  forgedBlocked: number;
+}
+
+/** A saved {@link ProcessAccess}. */
+export interface ProcessAccessState {
+  readonly atc: readonly number[];
+  readonly counters: ProcessAccessCounters;
+  readonly highest: number;
 }
 
 /** What a {@link ProcessAccess} is made of. */
@@ -58,19 +83,31 @@ export class ProcessAccess {
     overflowed: 0,
     succeeded: 0,
     refused: 0,
+    translated: 0,
+    forged: 0,
+    forgedBlocked: 0,
   };
   /** A group was answered; may come in the middle of an access. */
   onAnswer: (group: AnsweredGroup) => void = () => undefined;
+  /** The unit has answered a forged request for a page: 0, or the fault reason. */
+  onForged: (page: number, access: number, result: number) => void = () => undefined;
+  /** A forged request is under way. */
+  forging = false;
   readonly #memory: GuestMemory;
   readonly #sourceId: number;
   readonly #atc: Atc;
+  readonly #unit: DmaRemapper;
+  readonly #wire = new DmaRequest();
+  /** The highest page that it was told of. */
+  #highest = 0;
 
   constructor(options: ProcessAccessOptions) {
     const { memory, unit, router, sourceId, translations, groups } = options;
     this.#memory = memory;
     this.#sourceId = sourceId;
+    this.#unit = unit.dma;
     this.#atc = createAtc({
-      remapper: countUses(unit.dma, this.counters),
+      remapper: this.#counted(unit.dma),
       agent: this.#agentOf(unit),
       entries: translations,
       pageRequests: {
@@ -105,14 +142,36 @@ export class ProcessAccess {
     this.#atc.requestPages({ sourceId: this.#sourceId, pasid, hi, lo, pages, access });
   }
 
-  /** Without its translations: they are asked for again. */
-  save(): { readonly atc: readonly number[]; readonly counters: ProcessAccessCounters } {
-    return { atc: [...this.#atc.save()], counters: { ...this.counters } };
+  /** Sends a request that it calls translated, for a page that it has made up: one near its own. */
+  forge(): void {
+    const { counters } = this;
+    const choice = mix(this.#sourceId, counters.forged) >>> 0;
+    const page = (this.#highest - (choice % Math.min(NEAR, this.#highest + 1))) * PAGE;
+    const access = choice >>> 31 === 0 ? Access.READ : Access.WRITE;
+    const addressType = AddressType.TRANSLATED;
+    const [hi, lo] = [hiFromNumber(page), loFromNumber(page)];
+    this.forging = true;
+    const request = { sourceId: this.#sourceId, pasid: NO_PASID, addressType, access, hi, lo };
+    const result = this.#unit.translate(Object.assign(this.#wire, request));
+    this.forging = false;
+    counters.forged += 1;
+    if (result !== 0) counters.forgedBlocked += 1;
+    this.onForged(page, access, result);
   }
 
-  restore({ atc, counters }: ReturnType<ProcessAccess["save"]>): void {
+  /** Without its translations: they are asked for again. */
+  save(): ProcessAccessState {
+    return {
+      atc: [...this.#atc.save()],
+      counters: { ...this.counters },
+      highest: this.#highest,
+    };
+  }
+
+  restore({ atc, counters, highest }: ProcessAccessState): void {
     this.#atc.restore(Int32Array.from(atc));
     Object.assign(this.counters, counters);
+    this.#highest = highest;
   }
 
   #agentOf(unit: VtdUnit): TranslationAgent {
@@ -145,28 +204,36 @@ export class ProcessAccess {
       },
     };
   }
-}
 
-/** A unit behind a cache: a translated request is a hit unless its translation was just asked for. */
-function countUses(unit: DmaRemapper, counters: ProcessAccessCounters): DmaRemapper {
-  let fresh = false;
-  return {
-    segment: unit.segment,
-    translate(request: DmaRequest) {
-      const { addressType, access } = request;
-      const result = unit.translate(request);
-      if (addressType === AddressType.TRANSLATION_REQUEST) {
-        counters.misses += 1;
-        const needed = access & Access.ATOMIC;
-        fresh = result === 0 && (needed & ~request.granted) === 0;
-      } else if (fresh) fresh = false;
-      else counters.hits += 1;
-      return result;
-    },
-    probe: (request) => unit.probe(request),
-    enter: () => unit.enter(),
-    leave: (ticket) => {
-      unit.leave(ticket);
-    },
-  };
+  /** The unit behind the cache: a translated request is a hit unless its translation was just asked for. */
+  #counted(unit: DmaRemapper): DmaRemapper {
+    const { counters } = this;
+    let fresh = false;
+    return {
+      segment: unit.segment,
+      translate: (request: DmaRequest) => {
+        const { addressType, access } = request;
+        const result = unit.translate(request);
+        if (addressType === AddressType.TRANSLATION_REQUEST) {
+          counters.misses += 1;
+          const needed = access & Access.ATOMIC;
+          fresh = result === 0 && (needed & ~request.granted) === 0;
+          return result;
+        }
+        if (fresh) fresh = false;
+        else counters.hits += 1;
+        if (result === 0) {
+          counters.translated += 1;
+          const page = Math.floor(toNumber(request.outHi, request.outLo) / PAGE);
+          this.#highest = Math.max(this.#highest, page);
+        }
+        return result;
+      },
+      probe: (request) => unit.probe(request),
+      enter: () => unit.enter(),
+      leave: (ticket) => {
+        unit.leave(ticket);
+      },
+    };
+  }
 }

@@ -9,6 +9,7 @@ import type { RingState } from "./driver-ring.ts";
 import type { Process } from "./process.ts";
 import { MOST_BYTES, ProcessLayout } from "./process-layout.ts";
 import { PAGE } from "./ram.ts";
+import type { Ram } from "./ram.ts";
 import { SharedProcesses } from "./shared-processes.ts";
 import type { SharedProcessesParts, SharedProcessesState } from "./shared-processes.ts";
 
@@ -28,6 +29,8 @@ interface Copy {
 
 interface Queue {
   readonly ring: DriverRing;
+  /** Where the ring is. */
+  readonly page: number;
   copies: readonly Copy[];
 }
 
@@ -54,6 +57,8 @@ export class AcceleratorDriver implements DeviceDriver<AcceleratorState> {
   readonly processes: SharedProcesses;
   readonly #layout: ProcessLayout;
   readonly #queues: readonly Queue[];
+  /** Memory of the domain that processes are nested on. */
+  readonly #below: Ram["ranges"] | null;
 
   constructor(
     { bar, interrupt }: DeviceConfig,
@@ -66,6 +71,7 @@ export class AcceleratorDriver implements DeviceDriver<AcceleratorState> {
       createQueue(bar + QUEUE_BASE + i * QUEUE_STRIDE, services),
     );
     this.#layout = new ProcessLayout(key, shared.config.pages, this.queues * BATCH);
+    this.#below = shared.nestedOn === null ? null : ram.ranges;
     this.processes = new SharedProcesses({ ...shared, ram, layout: this.#layout });
   }
 
@@ -84,6 +90,15 @@ export class AcceleratorDriver implements DeviceDriver<AcceleratorState> {
     this.#queues[index]!.copies = [];
     const problems = copies.map((copy) => this.#finishCopy(ring, copy));
     return problems.find((problem) => problem !== null) ?? null;
+  }
+
+  /** Whether the device has a way to reach this page so: rings, and pages of processes. */
+  reaches(page: number, access: number): boolean {
+    if (this.#below !== null) {
+      return this.#below.some(({ base, size }) => page >= base && page < base + size);
+    }
+    if (this.#queues.some((queue) => queue.page === page)) return true;
+    return (access & ~this.processes.pager.accessTo(page)) === 0;
   }
 
   /** What is wrong when all is done. */
@@ -180,5 +195,5 @@ function createQueue(registers: number, { bus, ram, dma }: DriverServices): Queu
     size: BATCH,
     descriptorBytes: CopyDescriptor.BYTES,
   });
-  return { ring, copies: [] };
+  return { ring, page, copies: [] };
 }

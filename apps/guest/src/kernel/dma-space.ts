@@ -31,7 +31,9 @@ export function dmaSpaceOf(
   const unit = iommu.units.find((candidate) => candidate.description === description);
   if (unit?.devices == null) return untranslated;
   if (paging !== null) {
-    iommu.setFeatures(address, { pasidBits: PASID_BITS, deviceTlb: true, pageRequests: true });
+    const { hostPermissions } = paging;
+    const features = { pasidBits: PASID_BITS, deviceTlb: true, pageRequests: true };
+    iommu.setFeatures(address, { ...features, hostPermissions });
   }
   if (domain === "pass-through") {
     iommu.passThrough(address);

@@ -11,6 +11,7 @@ import { VectorTable } from "./vector-table.ts";
 export const FAULT_VECTOR = 0xef;
 /** The one for page requests. */
 export const PAGE_REQUEST_VECTOR = 0xf0;
+const EVENT_VECTORS: readonly number[] = [FAULT_VECTOR, PAGE_REQUEST_VECTOR];
 
 /** Serves what units report to vCPU 0. */
 interface UnitEvents {
@@ -51,7 +52,8 @@ export interface InterruptsState {
   readonly retired: readonly (readonly [vcpu: number, vector: number, interrupt: number])[];
   /** vCPUs with something to take. */
   readonly waiting: readonly number[];
-  readonly pageRequestsWait: boolean;
+  /** Vectors of events of units that wait. */
+  readonly eventsWait: readonly number[];
 }
 
 /** What one device needs for {@link Interrupts.add}. */
@@ -73,7 +75,7 @@ export class Interrupts {
   #processors: Processors | null = null;
   #lapics: LapicBus | null = null;
   #events: UnitEvents | null = null;
-  #pageRequestsWait = false;
+  readonly #eventsWait = new Set<number>();
 
   constructor(vcpus: number, problems: Problems) {
     this.vcpus = vcpus;
@@ -97,11 +99,10 @@ export class Interrupts {
       this.#problems.add(`vCPU ${vcpu} got an interrupt with delivery mode ${mode}`);
       return;
     }
-    if (vcpu === 0 && vector === FAULT_VECTOR) return;
-    if (vcpu === 0 && vector === PAGE_REQUEST_VECTOR) {
-      // several units, or one whose queue was looked at meanwhile: served together
-      if (this.#pageRequestsWait) this.counters.merged += 1;
-      this.#pageRequestsWait = true;
+    if (vcpu === 0 && EVENT_VECTORS.includes(vector)) {
+      // several units, or one that was looked at meanwhile: served together
+      if (this.#eventsWait.has(vector)) this.counters.merged += 1;
+      this.#eventsWait.add(vector);
       return;
     }
     this.counters.arrived += 1;
@@ -161,15 +162,16 @@ export class Interrupts {
         .retired()
         .map(({ vcpu, vector, owner }) => [vcpu, vector, this.all.indexOf(owner)]),
       waiting: this.#processors!.save(),
-      pageRequestsWait: this.#pageRequestsWait,
+      eventsWait: [...this.#eventsWait],
     };
   }
 
   /** Goes on as those that were saved; devices and their paths are the same. */
   restore(state: InterruptsState): void {
-    const { counters, digest, all, retired, waiting, pageRequestsWait } = state;
+    const { counters, digest, all, retired, waiting, eventsWait } = state;
     Object.assign(this.counters, counters);
-    this.#pageRequestsWait = pageRequestsWait;
+    this.#eventsWait.clear();
+    for (const vector of eventsWait) this.#eventsWait.add(vector);
     this.digest = digest;
     this.#table.clear();
     for (const { exclusive } of this.all) exclusive?.clear();
@@ -215,12 +217,12 @@ export class Interrupts {
   }
 
   readonly #serve = (vcpu: number, vector: number): void => {
-    if (vcpu === 0 && vector === FAULT_VECTOR) {
-      this.#events!.faults();
-      return;
-    }
-    if (vcpu === 0 && vector === PAGE_REQUEST_VECTOR) {
-      this.#pageRequestsWait = false;
+    if (vcpu === 0 && EVENT_VECTORS.includes(vector)) {
+      this.#eventsWait.delete(vector);
+      if (vector === FAULT_VECTOR) {
+        this.#events!.faults();
+        return;
+      }
       this.counters.pageRequests += 1;
       this.#events!.pageRequests();
       return;

@@ -1,4 +1,5 @@
 import type { IommuDriver } from "@viommu/guest-driver";
+import { Access } from "@viommu/plugin";
 import { FramePool } from "./frame-pool.ts";
 import type { FramePoolState } from "./frame-pool.ts";
 import { fillPattern } from "./pattern.ts";
@@ -21,6 +22,8 @@ export interface PagerParts {
   readonly ram: Ram;
   /** Makes units and devices forget pages. */
   readonly iommu: Pick<IommuDriver, "invalidateRange">;
+  /** Is told which frames processes reach; null: nobody wants to know. */
+  readonly permissions: Pick<IommuDriver, "permitPages" | "forbidPages"> | null;
   /** Frames for all processes together. */
   readonly frames: number;
   /** By its slot. */
@@ -68,6 +71,8 @@ export class Pager {
     if (this.#resident.has(keyOf(process, page))) return true;
     const frame = this.#takeFrame();
     this.#fill(frame, process, page, content.key);
+    const access = accessTo(content);
+    this.#parts.permissions?.permitPages(process.pasid, frame, 1, access);
     process.table.map(page * PAGE, frame, content.writable);
     this.#resident.set(keyOf(process, page), { process, page, frame });
     process.faults += 1;
@@ -84,20 +89,29 @@ export class Pager {
 
   /** A process gives pages back: their contents are lost. */
   release(process: Process, first: number, count: number): void {
-    const frames: number[] = [];
+    const given: Resident[] = [];
     for (let page = first; page < first + count; page += 1) {
       this.#dropStored(process, page);
       const resident = this.#resident.get(keyOf(process, page));
       if (resident === undefined) continue;
       process.table.unmap(page * PAGE);
       this.#resident.delete(keyOf(process, page));
-      frames.push(resident.frame);
+      given.push(resident);
     }
     this.#parts.iommu.invalidateRange(process.pasid, first * PAGE, count);
-    for (const frame of frames) this.frames.give(frame);
+    for (const resident of given) {
+      this.#forbid(resident);
+      this.frames.give(resident.frame);
+    }
   }
 
-  /** All that a process had; nobody walks its page table any more. */
+  /** What processes may do with a frame: bits of `Access`. */
+  accessTo(frame: number): number {
+    const resident = [...this.#resident.values()].find((one) => one.frame === frame);
+    return resident === undefined ? 0 : this.#accessOf(resident);
+  }
+
+  /** All that a process had, which has ended: nobody walks its page table or reaches its frames. */
   releaseAll(process: Process): void {
     process.table.clear();
     for (const [key, resident] of this.#resident) {
@@ -136,11 +150,13 @@ export class Pager {
 
   #reclaimOldest(): void {
     const [oldest] = this.#resident;
-    const [key, { process, page, frame }] = oldest!;
+    const [key, resident] = oldest!;
+    const { process, page, frame } = resident;
     const { ram, iommu } = this.#parts;
     const { dirty } = process.table.find(page * PAGE)!;
     process.table.unmap(page * PAGE);
     iommu.invalidateRange(process.pasid, page * PAGE, 1);
+    this.#forbid(resident);
     // from here on nobody reaches the frame
     this.#resident.delete(key);
     if (dirty) {
@@ -151,6 +167,16 @@ export class Pager {
     }
     this.frames.give(frame);
     this.counters.reclaimed += 1;
+  }
+
+  /** Nobody's translations lead to the frame any more. */
+  #forbid(resident: Resident): void {
+    const { process, frame } = resident;
+    this.#parts.permissions?.forbidPages(process.pasid, frame, 1, this.#accessOf(resident));
+  }
+
+  #accessOf({ process, page }: Resident): number {
+    return accessTo(this.#parts.contentOf(process, page)!);
   }
 
   #fill(frame: number, process: Process, page: number, key: number): void {
@@ -173,5 +199,8 @@ export class Pager {
     this.#parts.ram.free(copy);
   }
 }
+
+const accessTo = ({ writable }: PageContent): number =>
+  writable ? Access.READ | Access.WRITE : Access.READ;
 
 const keyOf = ({ slot }: Process, page: number): number => slot * SLOT + page;

@@ -41,7 +41,7 @@ export class SharedProcesses {
   readonly #parts: SharedProcessesParts;
 
   constructor(parts: SharedProcessesParts) {
-    const { config, device, ram, iommu, faults, layout } = parts;
+    const { config, device, ram, iommu, faults, layout, nestedOn } = parts;
     this.#parts = parts;
     this.all = Array.from(
       { length: config.processes },
@@ -49,6 +49,8 @@ export class SharedProcesses {
     );
     this.pager = new Pager({
       ...{ ram, iommu, frames: config.frames, processes: this.all },
+      // the pages of the domain below are known
+      permissions: config.hostPermissions && nestedOn === null ? iommu : null,
       contentOf: (process, page) => layout.contentOf(process, page),
     });
     for (const process of this.all) this.#bind(process);
