@@ -80,19 +80,25 @@ const entryFieldsUnchecked: Deviation = {
   why: "VT-d 9.9: an entry with a reserved delivery mode, or with destination bits that 8-bit APIC ids do not have, is blocked (24h); the reference uses it",
   irq: (event, context) => {
     if (!event.result.ok) return undefined;
-    const own = ownAnswer(event, context);
-    if (!blocksAlone(own, event, FaultReason.IRTE_RESERVED)) return undefined;
     const entry = new RemappingEntry(event, context);
     const mode = entry.deliveryMode;
+    // 8-bit APIC ids are in bits 47:40
+    const unused = context.extendedInterrupts ? [] : [4, 6, 7];
+    if (!RESERVED_MODES.has(mode) && unused.every((i) => entry.bytes[i] === 0)) return undefined;
+    const own = ownAnswer(event, context);
+    const unverified = event.sid === null && blocksAlone(own, event, FaultReason.IR_SOURCE_ID);
+    if (!unverified && !blocksAlone(own, event, FaultReason.IRTE_RESERVED)) return undefined;
     const answer = entry.answerWith((bytes) => {
       bytes[0]! &= ~(7 << DLM_SHIFT);
-      if (context.extendedInterrupts) return;
-      // 8-bit APIC ids are in bits 47:40
-      for (const i of [4, 6, 7]) bytes[i] = 0;
+      for (const i of unused) bytes[i] = 0;
+      if (unverified) bytes[10]! &= ~SVT;
     });
     return { answer: withDeliveryMode(answer, mode), own: own! };
   },
 };
+
+/** Values of DLM without a meaning. */
+const RESERVED_MODES: ReadonlySet<number> = new Set([3, 6]);
 
 function withDeliveryMode(answer: IrqAnswer, mode: number): IrqAnswer {
   if (!answer.ok || answer.message === null) return answer;
@@ -149,6 +155,6 @@ export const INTERRUPT_DEVIATIONS: readonly Deviation[] = [
   requestReservedLate,
   postedFormatAccepted,
   entryFieldsUnchecked,
-  sourceBusesReversed,
   entryCheckOrder,
+  sourceBusesReversed,
 ];

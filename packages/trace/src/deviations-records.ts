@@ -63,6 +63,15 @@ const interruptRangeReason = reasonDeviation(
     actual === FaultReason.OUTPUT_IN_INTERRUPT_RANGE,
 );
 
+const firstStagePermissionFirst = reasonDeviation(
+  "first-stage-permission-first",
+  "VT-d 7.1.3: a present first-stage entry with a reserved bit is reported as 72h; the reference looks at U/S and R/W of the entry first (81h, 85h)",
+  (expected, actual, { scalable }) =>
+    scalable &&
+    (expected === FaultReason.FS_USER_DENIED || expected === FaultReason.SM_WRITE_DENIED) &&
+    actual === FaultReason.FS_RESERVED,
+);
+
 const faultRecordPp: Deviation = {
   name: "fault-record-pp",
   why: "VT-d 11.4.7.6 has PP = 0 for a request without PASID; the reference records PP = 1 and PASID 0 for page-walk faults in scalable mode",
@@ -160,6 +169,7 @@ export const RECORD_DEVIATIONS: readonly Deviation[] = [
   pasidEntryAbsentReason,
   scalableLegacyReason,
   interruptRangeReason,
+  firstStagePermissionFirst,
   faultRecordPp,
   faultRecordPasidField,
   faultRecordPasidLost,

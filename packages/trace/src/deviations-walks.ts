@@ -1,26 +1,15 @@
 import { Access } from "@viommu/plugin";
-import { FaultReason, maxGuestAddressWidth } from "@viommu/vtd-spec";
+import { FaultReason, maxGuestAddressWidth, reservedMask, SM_ROOT_ENTRY } from "@viommu/vtd-spec";
 import { askDma, dmaAnswer, dmaRequest } from "./answers.ts";
 import type { DmaAnswer } from "./answers.ts";
 import type { Deviation, Substitute } from "./deviation.ts";
-import { FLAG_A, FLAG_D, firstStageWay } from "./first-stage-walk.ts";
-import type { EntryOnTheWay } from "./first-stage-walk.ts";
+import { FLAG_A, FLAG_D, firstStageWay, withFlags } from "./first-stage-walk.ts";
 import type { DmaEvent } from "./format.ts";
 import type { ReplayContext } from "./replay-context.ts";
 
 /** Whether the reference leaves out flags that it should set: it does where the other one is set. */
 function isMissed(before: number, missed: number, cached: boolean): boolean {
   return cached || (missed === FLAG_D ? before & FLAG_A : before & FLAG_D) !== 0;
-}
-
-/** Does something while the flags are set that a request would set. */
-function withFlags<T>(way: readonly EntryOnTheWay[], context: ReplayContext, action: () => T): T {
-  return way.reduce<() => T>(
-    (inner, { address, before, flags }) =>
-      () =>
-        context.memory.lend(address, Uint8Array.of(before | flags), inner),
-    action,
-  )();
 }
 
 /**
@@ -81,11 +70,23 @@ const PAGE_2M = 21n;
 const PAGE_1G = 30n;
 const INTERRUPT_RANGE = 0xfee0_0000n;
 
-/** The page-table entry that the reference read last, which maps the page of the request. */
-function lastEntry({ reads }: DmaEvent): bigint | undefined {
-  const entry = reads.findLast(({ bytes }) => bytes?.length === 8)?.bytes;
-  return entry ? new DataView(entry.buffer, entry.byteOffset, 8).getBigUint64(0, true) : undefined;
+/** The bytes of this length that the reference read last. */
+function lastRead({ reads }: DmaEvent, length: number): ReadBytes | undefined {
+  const { address, bytes } = reads.findLast((read) => read.bytes?.length === length) ?? {};
+  if (address === undefined || !bytes) return undefined;
+  const view = new DataView(bytes.buffer, bytes.byteOffset, length);
+  return { address, qword: (offset) => view.getBigUint64(offset, true) };
 }
+
+interface ReadBytes {
+  readonly address: bigint;
+  readonly qword: (offset: number) => bigint;
+}
+
+/** Bytes of a page-table entry, of a root entry, of a PASID table entry. */
+const ENTRY = 8;
+const ROOT_ENTRY = 16;
+const PASID_ENTRY = 64;
 
 /** Whether a large page that maps this address has the interrupt address range in it. */
 function sharesLargePage(gpa: bigint, entry: bigint): boolean {
@@ -108,14 +109,12 @@ const interruptRangeWholePage: Deviation = {
     if (result.ok || result.fault !== reason) return undefined;
     const way = firstStageWay(event, context);
     const own = withFlags(way, context, () => askDma(context.unit, event, "probe"));
-    const entry = lastEntry(event);
-    if (!own.ok || entry === undefined || !sharesLargePage(own.gpa, entry)) return undefined;
+    const entry = lastRead(event, ENTRY);
+    if (!own.ok || !entry || !sharesLargePage(own.gpa, entry.qword(0))) return undefined;
     if (!result.disabled && !context.record(event, reason)) return undefined;
     return { answer: { ok: false, fault: reason }, own };
   },
 };
-
-const PASID_ENTRY_BYTES = 64;
 
 /** Whether all bits from bit `width - 1` up are alike. */
 function isCanonical(address: bigint, width: number): boolean {
@@ -127,17 +126,15 @@ const firstStageCanonicalByWidth: Deviation = {
   name: "first-stage-canonical-by-aw",
   why: "VT-d 3.6: a first-stage address is canonical by the levels of its tables, 48 or 57 bits; the reference goes by AW of the PASID table entry, which is a field of the second stage",
   dma: (event, context) => {
-    const { result, iova, reads } = event;
+    const { result, iova } = event;
     if (result.ok || result.fault !== FaultReason.FS_NOT_CANONICAL || !context.scalable) {
       return undefined;
     }
-    const entry = reads.findLast(({ bytes }) => bytes?.length === PASID_ENTRY_BYTES)?.bytes;
+    const entry = lastRead(event, PASID_ENTRY);
     if (!entry) return undefined;
-    const width = Math.min(
-      30 + 9 * ((entry[0]! >> 2) & 7),
-      maxGuestAddressWidth(context.capabilities),
-    );
-    const levels = (entry[16]! & 4) === 0 ? 48 : 57;
+    const aw = 30 + 9 * Number((entry.qword(0) >> 2n) & 7n);
+    const width = Math.min(aw, maxGuestAddressWidth(context.capabilities));
+    const levels = (entry.qword(16) & 4n) === 0n ? 48 : 57;
     if (isCanonical(iova, width) || !isCanonical(iova, levels)) return undefined;
     // the reference has not walked: what our walk meets need not be in the trace
     const own = context.memory.unnoticed(() => askDma(context.unit, event, "probe"));
@@ -146,6 +143,55 @@ const firstStageCanonicalByWidth: Deviation = {
     return { answer: { ok: false, fault: result.fault }, own };
   },
 };
+
+const rootHalvesChecked: Deviation = {
+  name: "root-halves-checked",
+  why: "VT-d 7.1.3: reserved bits are checked in the half of a scalable-mode root entry that is present and belongs to the device; the reference blocks the request also for those of the other half",
+  dma: (event, context) => {
+    const { result, sid } = event;
+    if (result.ok || result.fault !== FaultReason.ROOT_RESERVED || !context.scalable) {
+      return undefined;
+    }
+    const entry = lastRead(event, ROOT_ENTRY);
+    const reserved = reservedMask(SM_ROOT_ENTRY, context.capabilities, context.hostAddressWidth);
+    const half = (sid >> 7) & 1;
+    const mask = (word: number): bigint =>
+      (BigInt(reserved[2 * word + 1]! >>> 0) << 32n) | BigInt(reserved[2 * word]! >>> 0);
+    if (!entry || (entry.qword(8 * half) & mask(half)) !== 0n) return undefined;
+    if ((entry.qword(8 * (1 - half)) & mask(1 - half)) === 0n) return undefined;
+    // the reference has not gone further: what our walk meets need not be in the trace
+    const own = context.memory.unnoticed(() => askDma(context.unit, event, "probe"));
+    if (!context.record(event, result.fault)) return undefined;
+    return { answer: { ok: false, fault: result.fault }, own };
+  },
+};
+
+/** Snoop behaviour in a second-stage entry that maps a page (VT-d 9.8). */
+const SNP = 1n << 11n;
+
+const snoopBitAccepted: Deviation = {
+  name: "snoop-bit-accepted",
+  why: "VT-d 9.8: SNP is reserved in second-stage entries while ECAP.SC = 0 (0Ch, 7Ah); a reference with scalable mode ignores it in entries that map pages",
+  dma: (event, context) => {
+    const { SMTS, SC } = context.capabilities;
+    const entry = lastRead(event, ENTRY);
+    if (SMTS === 0 || SC !== 0 || !entry || (entry.qword(0) & SNP) === 0n) return undefined;
+    const { result } = event;
+    if (!result.ok && (result.fault === undefined || RESERVED.has(result.fault))) return undefined;
+    const { unit, memory } = context;
+    const own = askDma(unit, event, "probe");
+    if (own.ok || !RESERVED.has(own.fault ?? 0)) return undefined;
+    const second = entry.address + 1n;
+    const cleared = Uint8Array.of(memory.peek(second, 1)[0]! & ~Number(SNP >> 8n));
+    return { answer: memory.lend(second, cleared, () => askDma(unit, event, "translate")), own };
+  },
+};
+
+/** A reserved bit in a second-stage entry. */
+const RESERVED: ReadonlySet<number> = new Set<number>([
+  FaultReason.SS_RESERVED,
+  FaultReason.SM_SS_RESERVED,
+]);
 
 /** Reasons, as the reference reports them, for which it doesn't look at all that FPD is in. */
 const FPD_UNREAD: ReadonlySet<number> = new Set<number>([
@@ -164,7 +210,12 @@ const faultDisableIncomplete: Deviation = {
     const request = dmaRequest(event);
     const own = dmaAnswer(request, context.unit.dma.probe(request));
     if (own.ok || own.fault === undefined || !request.suppressed) return undefined;
-    return context.record(event, own.fault) ? { answer: own, own } : undefined;
+    // reserved bits of a PASID table entry come after its type in the reference
+    const typeFirst =
+      own.fault === FaultReason.PASID_ENTRY_RESERVED &&
+      result.fault === FaultReason.PASID_ENTRY_INVALID;
+    const fault = typeFirst ? result.fault : own.fault;
+    return context.record(event, fault) ? { answer: { ok: false, fault }, own } : undefined;
   },
 };
 
@@ -174,5 +225,7 @@ export const WALK_DEVIATIONS: readonly Deviation[] = [
   firstStageFlagsUnsnooped,
   firstStageDirtyMissed,
   firstStageCanonicalByWidth,
+  rootHalvesChecked,
+  snoopBitAccepted,
   faultDisableIncomplete,
 ];

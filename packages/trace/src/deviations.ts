@@ -3,6 +3,7 @@ import { RECORD_DEVIATIONS } from "./deviations-records.ts";
 import { REGISTER_DEVIATIONS } from "./deviations-registers.ts";
 import { REQUEST_DEVIATIONS } from "./deviations-requests.ts";
 import { INTERRUPT_DEVIATIONS } from "./deviations-interrupts.ts";
+import { SCALABLE_DEVIATIONS } from "./deviations-scalable.ts";
 import { WALK_DEVIATIONS } from "./deviations-walks.ts";
 
 /**
@@ -11,9 +12,10 @@ import { WALK_DEVIATIONS } from "./deviations-walks.ts";
  * one fault event while others are pending), need no entry.
  */
 export const DEVIATIONS: readonly Deviation[] = [
-  ...REQUEST_DEVIATIONS,
   ...INTERRUPT_DEVIATIONS,
+  ...REQUEST_DEVIATIONS,
   ...WALK_DEVIATIONS,
+  ...SCALABLE_DEVIATIONS,
   ...RECORD_DEVIATIONS,
   ...REGISTER_DEVIATIONS,
 ];

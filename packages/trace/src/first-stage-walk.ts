@@ -1,8 +1,7 @@
-import { Access, NO_PASID } from "@viommu/plugin";
-import { Offset } from "@viommu/vtd-spec";
+import { Access } from "@viommu/plugin";
 import type { DmaEvent } from "./format.ts";
 import type { ReplayContext } from "./replay-context.ts";
-import { readRegister } from "./replay-unit.ts";
+import { scalableEntries } from "./scalable-entries.ts";
 
 /** Accessed and dirty, in the lowest byte of a first-stage entry (VT-d 9.7). */
 export const FLAG_A: number = 1 << 5;
@@ -25,9 +24,9 @@ export interface EntryOnTheWay {
  * has them; none for a request of another kind (VT-d 3.4.3, 3.6).
  */
 export function firstStageWay(event: DmaEvent, context: ReplayContext): EntryOnTheWay[] {
-  const entry = context.scalable ? pasidEntry(event, context) : undefined;
+  const entry = context.scalable ? scalableEntries(event, context).pasidEntry : undefined;
   if (entry === undefined) return [];
-  const qword = (address: bigint): bigint => qwordAt(context, address);
+  const qword = (address: bigint): bigint => context.memory.peekQword(address);
   if (((qword(entry) >> 6n) & 7n) !== FIRST_STAGE) return [];
   const paging = qword(entry + 16n);
   const way: EntryOnTheWay[] = [];
@@ -46,20 +45,16 @@ export function firstStageWay(event: DmaEvent, context: ReplayContext): EntryOnT
   return way;
 }
 
-/** Address of the PASID table entry of a request (VT-d 9.3 to 9.5). */
-function pasidEntry({ sid, pasid }: DmaEvent, context: ReplayContext): bigint | undefined {
-  const root = readRegister(context.unit, Offset.RTADDR, 8) & ADDRESS;
-  const contextTable = qwordAt(context, root + BigInt(((sid >> 8) << 4) + ((sid >> 7) & 1) * 8));
-  if ((contextTable & P) === 0n) return undefined;
-  const contextEntry = (contextTable & ADDRESS) + BigInt((sid & 0x7f) << 5);
-  const directory = qwordAt(context, contextEntry);
-  if ((directory & P) === 0n) return undefined;
-  const ridPasid = qwordAt(context, contextEntry + 8n) & 0xf_ffffn;
-  const index = pasid === NO_PASID ? ridPasid : BigInt(pasid);
-  const table = qwordAt(context, (directory & ADDRESS) + ((index >> 6n) << 3n));
-  return (table & P) === 0n ? undefined : (table & ADDRESS) + ((index & 0x3fn) << 6n);
-}
-
-function qwordAt({ memory }: ReplayContext, address: bigint): bigint {
-  return new DataView(memory.peek(address, 8).buffer).getBigUint64(0, true);
+/** Does something while the flags are set that a request would set. */
+export function withFlags<T>(
+  way: readonly EntryOnTheWay[],
+  context: ReplayContext,
+  action: () => T,
+): T {
+  return way.reduce<() => T>(
+    (inner, { address, before, flags }) =>
+      () =>
+        context.memory.lend(address, Uint8Array.of(before | flags), inner),
+    action,
+  )();
 }

@@ -3,7 +3,7 @@ import type { Capabilities } from "@viommu/vtd-spec";
 import { dmaRequest } from "./answers.ts";
 import type { DmaEvent, MmioEvent, TraceHeader } from "./format.ts";
 import { HeldQueue } from "./held-queue.ts";
-import { readRegister } from "./replay-unit.ts";
+import { hostAddressWidthOf, readRegister } from "./replay-unit.ts";
 import type { ReplayUnit } from "./replay-unit.ts";
 import type { TraceMemory } from "./trace-memory.ts";
 
@@ -76,6 +76,11 @@ export class ReplayContext {
     if (this.unit.recordDmaFault === undefined) return false;
     this.unit.recordDmaFault(reason, dmaRequest(event));
     return true;
+  }
+
+  /** Host address width of the unit, in bits. */
+  get hostAddressWidth(): number {
+    return hostAddressWidthOf(this.header);
   }
 
   /** Byte offset of fault recording register 0 (CAP.FRO). */

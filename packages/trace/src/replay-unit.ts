@@ -49,15 +49,20 @@ export const createReplayUnit: UnitFactory = (header, memory, sink) =>
     sink,
   });
 
+/** CAP, ECAP and VER of a trace. */
+export function profileOf(header: TraceHeader): Profile {
+  const { ver, cap, ecap } = header.unit;
+  return profileFromRegisters({ ver, cap, ecap, hostAddressWidth: hostAddressWidthOf(header) });
+}
+
 /**
- * CAP, ECAP and VER of a trace. The host address width is its `aw-bits` as far as CAP.MGAW and the
- * table entries of the architecture reach, or MGAW without it.
+ * Host address width in bits: `aw-bits` of a trace as far as CAP.MGAW and the table entries of the
+ * architecture reach, or MGAW without it.
  */
-export function profileOf({ unit }: TraceHeader): Profile {
-  const { ver, cap, ecap, addressWidth } = unit;
+export function hostAddressWidthOf({ unit }: TraceHeader): number {
+  const { cap, ecap, addressWidth } = unit;
   const widest = Math.min(maxGuestAddressWidth(decodeCapabilities(cap, ecap)), WIDEST);
-  const width = Math.max(Math.min(addressWidth ?? widest, widest), NARROWEST);
-  return profileFromRegisters({ ver, cap, ecap, hostAddressWidth: width });
+  return Math.max(Math.min(addressWidth ?? widest, widest), NARROWEST);
 }
 
 const scratch = (): Int32Array => new Int32Array(2);

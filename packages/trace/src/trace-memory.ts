@@ -81,6 +81,11 @@ export class TraceMemory implements GuestMemory {
     return target;
   }
 
+  /** The same for 8 bytes, as a number. */
+  peekQword(address: bigint): bigint {
+    return new DataView(this.peek(address, 8).buffer).getBigUint64(0, true);
+  }
+
   /** Whether none of these bytes is known to be no memory. */
   isReadable(address: bigint, length: number): boolean {
     return !this.#touchesHole(hiFromBigint(address), loFromBigint(address), length);
@@ -107,14 +112,18 @@ export class TraceMemory implements GuestMemory {
     }
   }
 
-  /** Does something while other bytes lie here; then those from before are back. */
+  /** Does something while other bytes lie here; then all is as before, known or unknown. */
   lend<T>(address: bigint, bytes: Uint8Array, action: () => T): T {
     const before = this.peek(address, bytes.length);
+    const known = Array.from(bytes, (_, i) => this.knows(address + BigInt(i), 1));
     this.#store(address, bytes);
     try {
       return action();
     } finally {
       this.#store(address, before);
+      known.forEach((isKnown, i) => {
+        if (!isKnown) this.#forget(address + BigInt(i));
+      });
     }
   }
 
@@ -170,6 +179,10 @@ export class TraceMemory implements GuestMemory {
       page.bytes[offset] = bytes[i]!;
       page.known[offset] = 1;
     }
+  }
+
+  #forget(address: bigint): void {
+    this.#pageOf(address).known[Number(address & 0xfffn)] = 0;
   }
 
   #copyOut(hi: number, lo: number, target: Uint8Array): void {

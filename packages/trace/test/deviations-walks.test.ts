@@ -252,6 +252,62 @@ describe("first-stage-dirty-missed", () => {
   });
 });
 
+describe("root-halves-checked", () => {
+  const name = "root-halves-checked";
+  const event = (low: bigint | number, high: bigint | number): object =>
+    dma(0x1000n, "r", fault(0x0a), {
+      reads: reads([[0x1000, low, high]]),
+      ...record(0x0a, 0x1000n),
+    });
+
+  it("blocks a request for reserved bits in the other half", async () => {
+    expect(await outcome([...scalableMode, event(0x2001, 0x2002), ...logged], SECOND_STAGE)).toBe(
+      `clean ${name}:1`,
+    );
+  });
+
+  it("is not needed for those in the half of the device", async () => {
+    expect(await outcome([...scalableMode, event(0x2003, 0)], SECOND_STAGE)).toBe(
+      "clean scalable-legacy-reason:2",
+    );
+  });
+
+  it("accepts neither half without reserved bits", async () => {
+    expect(await outcome([...scalableMode, event(0x2001, 0x2001)], SECOND_STAGE)).toMatch(
+      /unknown/,
+    );
+  });
+});
+
+describe("snoop-bit-accepted", () => {
+  const name = "snoop-bit-accepted";
+  const SNP = 0x800;
+  const tables = (leaf: number, table = 0x8003): Reads => [
+    ...legacyTables,
+    [0x3000, 0x6003],
+    [0x6000, 0x7003],
+    [0x7000, table],
+    [0x8000, leaf],
+  ];
+  const allowed = { ok: true, gpa: "0x9000", mask: "0xfff", perm: "rw" };
+  const event = (list: Reads, gpa = "0x9000"): object =>
+    dma(0n, "r", { ...allowed, gpa }, { reads: reads(list) });
+
+  it("allows a page with SNP on a unit with scalable mode and without snoop control", async () => {
+    const page = event(tables(0x9003 | SNP));
+    expect(await outcome([...legacyMode, page], SECOND_STAGE)).toBe(`clean ${name}:1`);
+    expect(await outcome([...legacyMode, page])).toMatch(/^event 5 dma/);
+  });
+
+  it("accepts no other reserved bit, no other address, and no SNP further up", async () => {
+    const unit = SECOND_STAGE;
+    const other = event(tables(0x9003 + SNP + 2 ** 50));
+    expect(await outcome([...legacyMode, other], unit)).toMatch(/^event 5 dma/);
+    const address = event(tables(0x9003 | SNP), "0xa000");
+    expect(await outcome([...legacyMode, address], unit)).toMatch(/^event 5 dma/);
+  });
+});
+
 describe("fault-disable-incomplete", () => {
   const name = "fault-disable-incomplete";
 
