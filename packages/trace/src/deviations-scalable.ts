@@ -49,7 +49,7 @@ function usedPasidEntry(words: readonly bigint[], capabilities: Capabilities): b
   if (type === SECOND_STAGE && capabilities.SSTS !== 0) {
     return [base | (first & (AW | ADDRESS)), ...rest];
   }
-  if (type === FIRST_STAGE) rest[1] = third & (ADDRESS | FSPM);
+  if (type === FIRST_STAGE && capabilities.FSTS !== 0) rest[1] = third & (ADDRESS | FSPM);
   return [base, ...rest];
 }
 

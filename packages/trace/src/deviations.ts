@@ -1,4 +1,5 @@
 import type { Deviation } from "./deviation.ts";
+import { FIRST_STAGE_DEVIATIONS } from "./deviations-first-stage.ts";
 import { RECORD_DEVIATIONS } from "./deviations-records.ts";
 import { REGISTER_DEVIATIONS } from "./deviations-registers.ts";
 import { REQUEST_DEVIATIONS } from "./deviations-requests.ts";
@@ -15,6 +16,7 @@ export const DEVIATIONS: readonly Deviation[] = [
   ...INTERRUPT_DEVIATIONS,
   ...REQUEST_DEVIATIONS,
   ...WALK_DEVIATIONS,
+  ...FIRST_STAGE_DEVIATIONS,
   ...SCALABLE_DEVIATIONS,
   ...RECORD_DEVIATIONS,
   ...REGISTER_DEVIATIONS,
