@@ -1,5 +1,5 @@
 import { COMPARISON_CLASSES, isClean } from "@viommu/trace";
-import type { ComparisonClass, Trace, TraceReport } from "@viommu/trace";
+import type { ComparisonClass, TraceHeader, TraceReport } from "@viommu/trace";
 import Table from "cli-table3";
 import { count, plural, wrap } from "./text.ts";
 
@@ -17,8 +17,8 @@ const CLASS_NAMES: Readonly<Record<ComparisonClass, string>> = {
 const PLAIN_STYLE = { head: [], border: [], compact: true };
 
 /** The report on one trace: what was compared, what was accepted and why. */
-export function reportText(trace: Trace, report: TraceReport, columns: number): string {
-  const { guest, reference } = trace.header;
+export function reportText(header: TraceHeader, report: TraceReport, columns: number): string {
+  const { guest, reference } = header;
   const origin = [
     `${guest.os} ${guest.version}`.trim(),
     `${reference.name} ${reference.version}`.trim(),

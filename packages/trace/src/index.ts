@@ -1,5 +1,6 @@
 // Files
-export { readTrace } from "./reader.ts";
+export { openTrace, readTrace } from "./reader.ts";
+export type { TraceStream } from "./reader.ts";
 export { packTrace, writeTrace } from "./writer.ts";
 export type {
   DeniedResult,
@@ -23,7 +24,7 @@ export type {
 // Recording and replaying
 export { Recorder } from "./recorder.ts";
 export type { RecorderOptions } from "./recorder.ts";
-export { isClean, replayTrace } from "./report.ts";
+export { isClean, replayStream, replayTrace } from "./report.ts";
 export type { ClassCounts, Difference, Progress, ReplayOptions, TraceReport } from "./report.ts";
 export { COMPARISON_CLASSES } from "./comparison.ts";
 export type { Comparison, ComparisonClass } from "./comparison.ts";

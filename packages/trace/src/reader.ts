@@ -1,9 +1,17 @@
 import { ViommuError } from "@viommu/plugin";
-import type { Trace, TraceEvent } from "./format.ts";
+import type { Trace, TraceEvent, TraceHeader } from "./format.ts";
 import { gunzip, isGzip } from "./gunzip.ts";
 import { isObject, shorten } from "./members.ts";
 import { parseEvent } from "./parse-event.ts";
 import { FORMAT, parseHeader } from "./parse-header.ts";
+
+/** A trace that is read while it is used: its events come one by one, once. */
+export interface TraceStream {
+  readonly header: TraceHeader;
+  /** Number of events that the header announces; 0 where it does not say. */
+  readonly announced: number;
+  readonly events: AsyncIterable<TraceEvent>;
+}
 
 /**
  * Reads a trace, gzip-compressed or plain. Throws ERR_VIOMMU_TRACE_FORMAT (no trace at all),
@@ -11,19 +19,41 @@ import { FORMAT, parseHeader } from "./parse-header.ts";
  * than the header announces), ERR_VIOMMU_TRACE_EVENT (a wrong line: number, member, value, remedy).
  */
 export async function readTrace(bytes: Uint8Array): Promise<Trace> {
-  const lines = splitLines(isGzip(bytes) ? await gunzip(bytes) : [bytes]);
-  if (lines.length === 0) {
+  const stream = await openTrace(bytes);
+  const events: TraceEvent[] = [];
+  for await (const event of stream.events) events.push(event);
+  return { header: stream.header, events };
+}
+
+/**
+ * Reads the header of a trace; its events are read when they are asked for, so that a long recording
+ * needs little memory. Throws as {@link readTrace} does, about the events while they are read.
+ */
+export async function openTrace(bytes: Uint8Array): Promise<TraceStream> {
+  const lines = splitLines(isGzip(bytes) ? gunzip(bytes) : [bytes]);
+  const first = await lines.next();
+  if (first.done === true) {
     throw new ViommuError("ERR_VIOMMU_TRACE_FORMAT", "the file is empty; give a viommu trace");
   }
-  const { header, announced } = parseHeader(parseLine(lines, 0));
-  const events: TraceEvent[] = [];
+  const { header, announced } = parseHeader(parseLine(first.value, 0));
+  const total = [...announced.values()].reduce((sum, count) => sum + count, 0);
+  return { header, announced: total, events: eventsOf(lines, header, announced) };
+}
+
+async function* eventsOf(
+  lines: AsyncIterable<Line>,
+  header: TraceHeader,
+  announced: ReadonlyMap<string, number>,
+): AsyncGenerator<TraceEvent> {
   const counts = new Map<string, number>();
-  for (let i = 1; i < lines.length; i += 1) {
-    const json = parseLine(lines, i);
-    if (!isObject(json)) throw badLine(i + 1, lines[i]!.text);
-    const event = parseEvent(i + 1, json, header);
-    events.push(event);
+  let index = 1;
+  for await (const line of lines) {
+    const json = parseLine(line, index);
+    index += 1;
+    if (!isObject(json)) throw badLine(index, line.text);
+    const event = parseEvent(index, json, header);
     counts.set(event.kind, (counts.get(event.kind) ?? 0) + 1);
+    yield event;
   }
   for (const [kind, count] of announced) {
     const found = counts.get(kind) ?? 0;
@@ -33,7 +63,6 @@ export async function readTrace(bytes: Uint8Array): Promise<Trace> {
       `the header announces ${count} "${kind}" events, the file has ${found}; copy the file again`,
     );
   }
-  return { header, events };
 }
 
 /** A line of the file; the last one may lack its line end. */
@@ -42,22 +71,21 @@ interface Line {
   readonly ended: boolean;
 }
 
-function splitLines(chunks: readonly Uint8Array[]): Line[] {
+async function* splitLines(
+  chunks: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
+): AsyncGenerator<Line> {
   const decoder = new TextDecoder();
-  const lines: Line[] = [];
   let rest = "";
-  for (const chunk of chunks) {
+  for await (const chunk of chunks) {
     const parts = (rest + decoder.decode(chunk, { stream: true })).split("\n");
     rest = parts.pop()!;
-    for (const text of parts) lines.push({ text, ended: true });
+    for (const text of parts) yield { text, ended: true };
   }
   rest += decoder.decode();
-  if (rest !== "") lines.push({ text: rest, ended: false });
-  return lines;
+  if (rest !== "") yield { text: rest, ended: false };
 }
 
-function parseLine(lines: readonly Line[], index: number): unknown {
-  const { text, ended } = lines[index]!;
+function parseLine({ text, ended }: Line, index: number): unknown {
   try {
     return JSON.parse(text);
   } catch {

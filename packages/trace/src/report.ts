@@ -1,7 +1,8 @@
 import { COMPARISON_CLASSES } from "./comparison.ts";
 import type { Comparison, ComparisonClass } from "./comparison.ts";
 import { DEVIATIONS } from "./deviations.ts";
-import type { Trace } from "./format.ts";
+import type { Trace, TraceEvent, TraceHeader } from "./format.ts";
+import type { TraceStream } from "./reader.ts";
 import { createReplayUnit } from "./replay-unit.ts";
 import type { UnitFactory } from "./replay-unit.ts";
 import { Replayer } from "./replayer.ts";
@@ -54,38 +55,72 @@ export interface ReplayOptions {
 
 /** Replays a whole trace on a new unit. */
 export function replayTrace(trace: Trace, options: ReplayOptions = {}): TraceReport {
-  const { createUnit = createReplayUnit, onProgress } = options;
-  const replayer = new Replayer(trace.header, createUnit);
-  const counts = Object.fromEntries(
-    COMPARISON_CLASSES.map((name) => [name, { total: 0, equal: 0, accepted: 0, different: 0 }]),
-  ) as Record<ComparisonClass, ClassCounts>;
-  const used = new Map<string, number>();
-  let firstDifference: Difference | undefined;
-  trace.events.forEach((event, i) => {
-    for (const comparison of replayer.perform(event)) {
-      count(counts[comparison.class], comparison);
+  const tally = new Tally(trace.header, options);
+  for (const event of trace.events) tally.add(event);
+  return tally.report();
+}
+
+/** Replays a trace while it is read. Throws what is wrong with its events. */
+export async function replayStream(
+  stream: TraceStream,
+  options: ReplayOptions = {},
+): Promise<TraceReport> {
+  const tally = new Tally(stream.header, options);
+  for await (const event of stream.events) tally.add(event);
+  return tally.report();
+}
+
+/** Performs events and counts what their comparisons say. */
+class Tally {
+  readonly #header: TraceHeader;
+  readonly #onProgress: Progress | undefined;
+  readonly #replayer: Replayer;
+  readonly #counts: Record<ComparisonClass, ClassCounts>;
+  readonly #used = new Map<string, number>();
+  #events = 0;
+  #firstDifference: Difference | undefined;
+
+  constructor(header: TraceHeader, { createUnit = createReplayUnit, onProgress }: ReplayOptions) {
+    this.#header = header;
+    this.#onProgress = onProgress;
+    this.#replayer = new Replayer(header, createUnit);
+    this.#counts = Object.fromEntries(
+      COMPARISON_CLASSES.map((name) => [name, { total: 0, equal: 0, accepted: 0, different: 0 }]),
+    ) as Record<ComparisonClass, ClassCounts>;
+  }
+
+  add(event: TraceEvent): void {
+    const used = this.#used;
+    this.#events += 1;
+    for (const comparison of this.#replayer.perform(event)) {
+      count(this.#counts[comparison.class], comparison);
       for (const name of comparison.deviations) used.set(name, (used.get(name) ?? 0) + 1);
       if (comparison.verdict !== "different") continue;
       const { class: of, expected, actual } = comparison;
-      firstDifference ??= { event: i + 1, line: event.line, class: of, expected, actual };
+      const { line } = event;
+      this.#firstDifference ??= { event: this.#events, line, class: of, expected, actual };
     }
-    onProgress?.(i + 1);
-  });
-  const unknown = replayer.context.memory.unknownReads;
-  return {
-    name: trace.header.name,
-    events: trace.events.length,
-    ...counts,
-    deviations: DEVIATIONS.filter(({ name }) => used.has(name)).map(({ name, why }) => ({
-      name,
-      count: used.get(name)!,
-      why,
-    })),
-    ...(firstDifference && { firstDifference }),
-    ...(unknown.first !== undefined && {
-      unknownReads: { count: unknown.count, first: hex(unknown.first) },
-    }),
-  };
+    this.#onProgress?.(this.#events);
+  }
+
+  report(): TraceReport {
+    const used = this.#used;
+    const unknown = this.#replayer.context.memory.unknownReads;
+    return {
+      name: this.#header.name,
+      events: this.#events,
+      ...this.#counts,
+      deviations: DEVIATIONS.filter(({ name }) => used.has(name)).map(({ name, why }) => ({
+        name,
+        count: used.get(name)!,
+        why,
+      })),
+      ...(this.#firstDifference && { firstDifference: this.#firstDifference }),
+      ...(unknown.first !== undefined && {
+        unknownReads: { count: unknown.count, first: hex(unknown.first) },
+      }),
+    };
+  }
 }
 
 /** Whether nothing in a report differs. */

@@ -1,6 +1,6 @@
 import { NO_PASID } from "@viommu/plugin";
 import { describe, expect, it } from "vitest";
-import { readTrace } from "../src/reader.ts";
+import { openTrace, readTrace } from "../src/reader.ts";
 import { DMA, HEADER, IRQ, packed, plain, text } from "./lines.ts";
 
 const read = (events: readonly object[], header?: object): ReturnType<typeof readTrace> =>
@@ -42,6 +42,34 @@ describe("reader: container", () => {
     ]);
     expect(events[0]).toMatchObject({ value: 0xfedc_ba98_7654_3210n });
     expect(events[1]).toMatchObject({ values: new Map([[8, 0x80d2_008c_222f_0606n]]) });
+  });
+});
+
+describe("reader: one event after the other", () => {
+  const content = text([{ e: "reset" }, DMA, IRQ], { ...HEADER, events: { reset: 1, dma: 1 } });
+
+  it("gives the header first, then the same events as at once", async () => {
+    for (const bytes of [plain(content), packed(content)]) {
+      const stream = await openTrace(bytes);
+      expect(stream).toMatchObject({ header: { name: "hand-made" }, announced: 2 });
+      const events = [];
+      for await (const event of stream.events) events.push(event);
+      expect(events).toEqual((await readTrace(bytes)).events);
+    }
+  });
+
+  it("tells what is wrong when it comes to it, and lets itself be left before", async () => {
+    const broken = packed(`${content}{"e":"fork"}\n`);
+    const kinds: string[] = [];
+    const all = async (): Promise<void> => {
+      for await (const { kind } of (await openTrace(broken)).events) kinds.push(kind);
+    };
+    await expect(all()).rejects.toMatchObject({ code: "ERR_VIOMMU_TRACE_EVENT" });
+    expect(kinds).toEqual(["reset", "dma", "irq"]);
+    for await (const { kind } of (await openTrace(broken)).events) {
+      expect(kind).toBe("reset");
+      break;
+    }
   });
 });
 

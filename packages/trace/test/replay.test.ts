@@ -2,8 +2,9 @@ import { readFile } from "node:fs/promises";
 import { basename } from "node:path";
 import { describe, expect, it } from "vitest";
 import { COMPARISON_CLASSES } from "../src/comparison.ts";
-import { readTrace } from "../src/reader.ts";
-import { isClean, replayTrace } from "../src/report.ts";
+import { openTrace, readTrace } from "../src/reader.ts";
+import { isClean, replayStream, replayTrace } from "../src/report.ts";
+import { packTrace } from "../src/writer.ts";
 import { corpusFiles, fixture } from "./fixture.ts";
 
 describe("replay of the shipped guests", () => {
@@ -43,6 +44,15 @@ describe("replay of the shipped guests", () => {
   it("gives the same report twice", async () => {
     const trace = await fixture("linux612-legacy-strict");
     expect(replayTrace(trace)).toEqual(replayTrace(trace));
+  });
+
+  it("gives the same report while the trace is read", async () => {
+    const trace = await fixture("linux612-eim-apic-300");
+    const steps: number[] = [];
+    const stream = await openTrace(await packTrace(trace));
+    const report = await replayStream(stream, { onProgress: (done) => steps.push(done) });
+    expect(report).toEqual(replayTrace(trace));
+    expect(steps).toEqual(trace.events.map((_, i) => i + 1));
   });
 
   it("tells its progress after each event", async () => {

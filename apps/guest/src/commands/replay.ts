@@ -1,12 +1,12 @@
-import { isClean, replayTrace } from "@viommu/trace";
-import type { Trace, TraceReport } from "@viommu/trace";
+import { isClean, replayStream } from "@viommu/trace";
+import type { TraceHeader, TraceReport } from "@viommu/trace";
 import type { AddCommand } from "../add-command.ts";
 import { Exit } from "../exit.ts";
 import type { ExitCode } from "../exit.ts";
 import { createProgress } from "../progress.ts";
 import { reportText, verdictLine } from "../replay-report.ts";
 import type { Terminal } from "../terminal.ts";
-import { loadTrace } from "../trace-file.ts";
+import { withTrace } from "../trace-file.ts";
 
 /** `viommu replay`: recorded guests through the unit. */
 export const addReplay: AddCommand = (program, terminal, end) => {
@@ -20,39 +20,49 @@ export const addReplay: AddCommand = (program, terminal, end) => {
     });
 };
 
-/** Replays files and reports; all are read first, so that a bad one stops it before any output. */
+/** Replays files and reports; all are replayed first, so that a bad one stops it before any output. */
 export async function replayFiles(
   files: readonly string[],
   json: boolean,
   terminal: Terminal,
 ): Promise<ExitCode> {
   const started = terminal.now();
-  const traces: Trace[] = [];
-  for (const file of files) traces.push(await loadTrace(file));
-  const reports = replayAll(traces, terminal);
+  const replays = await replayAll(files, terminal);
+  const reports = replays.map(({ report }) => report);
   const ok = reports.every(isClean);
   if (json) {
     terminal.out(`${JSON.stringify({ ok, traces: reports })}\n`);
   } else {
-    reports.forEach((report, i) => {
-      terminal.out(`${reportText(traces[i]!, report, terminal.columns)}\n`);
-    });
+    for (const { header, report } of replays) {
+      terminal.out(`${reportText(header, report, terminal.columns)}\n`);
+    }
     terminal.out(verdictLine(reports, terminal.now() - started));
   }
   return ok ? Exit.OK : Exit.FAILED;
 }
 
-function replayAll(traces: readonly Trace[], terminal: Terminal): TraceReport[] {
+interface Replay {
+  readonly header: TraceHeader;
+  readonly report: TraceReport;
+}
+
+async function replayAll(files: readonly string[], terminal: Terminal): Promise<Replay[]> {
   const progress = createProgress(terminal);
+  const replays: Replay[] = [];
   try {
-    return traces.map((trace) => {
-      progress.begin(trace.header.name, trace.events.length, "events");
-      return replayTrace(trace, {
-        onProgress: (done) => {
-          progress.update(done);
-        },
-      });
-    });
+    for (const file of files) {
+      replays.push(
+        await withTrace(file, async (stream) => {
+          const { header, announced } = stream;
+          progress.begin(header.name, announced, "events");
+          const onProgress = (done: number): void => {
+            progress.update(done);
+          };
+          return { header, report: await replayStream(stream, { onProgress }) };
+        }),
+      );
+    }
+    return replays;
   } finally {
     progress.end();
   }
