@@ -30,6 +30,11 @@ export class Members {
     return Object.hasOwn(this.#values, name);
   }
 
+  /** Whether the member is there and not null. */
+  gives(name: string): boolean {
+    return this.has(name) && this.#values[name] !== null;
+  }
+
   /** The member as it is; undefined when absent. */
   raw(name: string): unknown {
     return this.has(name) ? this.#values[name] : undefined;

@@ -40,7 +40,7 @@ export function parseHeader(json: unknown): ParsedHeader {
     guest: {
       os: optionalText(guest, "os"),
       version: optionalText(guest, "version"),
-      vcpus: guest?.has("vcpus") ? guest.integer("vcpus", 1, 0xffff_ffff) : 1,
+      vcpus: guest?.gives("vcpus") ? guest.integer("vcpus", 1, 0xffff_ffff) : 1,
       cmdline: optionalText(guest, "cmdline"),
     },
     reference: {
@@ -52,7 +52,7 @@ export function parseHeader(json: unknown): ParsedHeader {
       cap: unit.hex("cap"),
       ecap: unit.hex("ecap"),
       ver: unit.number("ver"),
-      addressWidth: options?.has("aw-bits") ? options.integer("aw-bits", 30, 64) : undefined,
+      addressWidth: options?.gives("aw-bits") ? options.integer("aw-bits", 30, 64) : undefined,
     },
     devices: line
       .objects("devices")
@@ -68,11 +68,11 @@ function text(value: unknown): string {
 }
 
 function optional(members: Members, name: string): Members | undefined {
-  return members.has(name) ? members.object(name) : undefined;
+  return members.gives(name) ? members.object(name) : undefined;
 }
 
 function optionalText(members: Members | undefined, name: string): string {
-  return members?.has(name) ? members.text(name) : "";
+  return members?.gives(name) ? members.text(name) : "";
 }
 
 function readIoApic(ioapic: Members | undefined): TraceHeader["ioapic"] {

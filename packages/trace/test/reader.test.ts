@@ -30,6 +30,26 @@ describe("reader: container", () => {
     expect(events[1]).toMatchObject({ kind: "dma", pasid: 5, index: 1 });
   });
 
+  it("takes null in a header for something that is not known", async () => {
+    const unknown = { guest: null, reference: null, devices: null, events: null, workload: null };
+    const { header } = await read([], {
+      ...HEADER,
+      ...unknown,
+      unit: { ...HEADER.unit, options: { "aw-bits": null } },
+      ioapic: null,
+    });
+    expect(header).toMatchObject({ guest: { os: "", vcpus: 1 }, devices: [], workload: "" });
+    expect(header.ioapic).toBeUndefined();
+    expect(header.unit.addressWidth).toBeUndefined();
+    const guest = { os: null, version: null, vcpus: null, cmdline: null };
+    expect((await read([], { ...HEADER, guest })).header.guest).toEqual({
+      os: "",
+      version: "",
+      vcpus: 1,
+      cmdline: "",
+    });
+  });
+
   it("ignores members it does not know", async () => {
     const { events } = await read([{ ...DMA, colour: "green" }], { ...HEADER, weather: [1] });
     expect(events[0]).toMatchObject({ sid: 0x10, pasid: NO_PASID, iova: 0x1000n, access: 1 });
