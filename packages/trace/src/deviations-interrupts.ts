@@ -32,6 +32,11 @@ function blocksAlone(own: IrqAnswer | undefined, event: IrqEvent, reason: number
   return event.result.ok || (event.result.fault !== undefined && event.result.fault !== reason);
 }
 
+/** Whether the reference has used an entry for an I/O APIC that the entry does not name. */
+function isUnverified(own: IrqAnswer | undefined, event: IrqEvent): boolean {
+  return event.sid === null && blocksAlone(own, event, FaultReason.IR_SOURCE_ID);
+}
+
 const subhandleWrap: Deviation = {
   name: "subhandle-wrap",
   why: "VT-d 5.1.3: an index beyond the table is blocked (21h); the reference adds handle and subhandle modulo 2^16",
@@ -56,8 +61,12 @@ const requestReservedLate: Deviation = {
     if ((event.addr & SHV) === 0n || event.data >>> 16 === 0 || event.result.ok) return undefined;
     const own = ownAnswer(event, context);
     if (!blocksAlone(own, event, FaultReason.IR_REQUEST_RESERVED)) return undefined;
-    const request = { addr: event.addr, data: event.data & 0xffff };
-    const answer = askIrq(context.unit, request, requesterOf(event, context), "remap");
+    const request = { ...event, data: event.data & 0xffff };
+    // what is wrong with the entry may be so in the reference's view alone
+    const byEntry =
+      entryCheckOrder.irq?.(request, context) ?? sourceBusesReversed.irq?.(request, context);
+    const answer =
+      byEntry?.answer ?? askIrq(context.unit, request, requesterOf(event, context), "remap");
     return { answer, own: own! };
   },
 };
@@ -68,10 +77,15 @@ const postedFormatAccepted: Deviation = {
   irq: (event, context) => {
     if (context.capabilities.PI !== 0) return undefined;
     const own = ownAnswer(event, context);
-    if (!blocksAlone(own, event, FaultReason.IRTE_RESERVED)) return undefined;
+    const unverified = isUnverified(own, event);
+    if (!unverified && !blocksAlone(own, event, FaultReason.IRTE_RESERVED)) return undefined;
     const entry = new RemappingEntry(event, context);
     if (!entry.isPosted) return undefined;
-    return { answer: entry.answerWith((bytes) => (bytes[1]! &= ~IM)), own: own! };
+    const answer = entry.answerWith((bytes) => {
+      bytes[1]! &= ~IM;
+      if (unverified) bytes[10]! &= ~SVT;
+    });
+    return { answer, own: own! };
   },
 };
 
@@ -86,7 +100,7 @@ const entryFieldsUnchecked: Deviation = {
     const unused = context.extendedInterrupts ? [] : [4, 6, 7];
     if (!RESERVED_MODES.has(mode) && unused.every((i) => entry.bytes[i] === 0)) return undefined;
     const own = ownAnswer(event, context);
-    const unverified = event.sid === null && blocksAlone(own, event, FaultReason.IR_SOURCE_ID);
+    const unverified = isUnverified(own, event);
     if (!unverified && !blocksAlone(own, event, FaultReason.IRTE_RESERVED)) return undefined;
     const answer = entry.answerWith((bytes) => {
       bytes[0]! &= ~(7 << DLM_SHIFT);
