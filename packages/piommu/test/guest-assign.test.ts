@@ -33,10 +33,14 @@ describe("capabilities of a guest's unit", () => {
       protectedMemory: true,
       secondStageAccessedDirty: true,
       postedInterrupts: true,
+      memoryTypes: true,
+      deviceTlb: true,
+      hostPermissionTables: true,
     } as const;
     expect(mismatches(rich, { snoopControl: false, eim: false })).toEqual([
       "inputWidth",
       "SC",
+      "DT",
       "EIM",
       "PASID",
       "FSTS",
@@ -46,6 +50,8 @@ describe("capabilities of a guest's unit", () => {
       "PHMR",
       "SSADS",
       "PI",
+      "MTS",
+      "HPTS",
     ]);
     const narrow = { scalableMode: true, pasidBits: 8 };
     expect(mismatches({ cachingMode: true, scalableMode: true }, narrow)).toEqual(["PSS"]);

@@ -36,6 +36,7 @@ const REFUSED: readonly (readonly [CapabilityName, string])[] = [
   ["SSADS", "accessed and dirty flags are not set in the guest's second-stage tables"],
   ["PI", "posted entries of the guest's table can't be linked to the host's"],
   ["RPRIVS", "the host can't set the privilege of requests without PASID"],
+  ["MTS", "memory types of the guest's tables do not reach the host's"],
   ["HPTS", "translated requests are not checked against the guest's tables"],
 ];
 
