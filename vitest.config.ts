@@ -16,6 +16,7 @@ export default defineConfig({
     ],
     pool: "threads",
     isolate: false,
+    maxWorkers: "100%", // else one of two cores is left out
     testTimeout: 120_000,
     typecheck: {
       enabled: true,
