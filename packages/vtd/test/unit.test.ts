@@ -1,5 +1,6 @@
 import { createMemory } from "@viommu/memory";
 import {
+  Access,
   assemble,
   dmaRemappers,
   guestMemory,
@@ -35,6 +36,19 @@ describe("a unit", () => {
       ["dmar0", 0x18, 4, QIE, 0, 0],
       ["dmar0", 0x90, 8, 0x1000, 1, QIE],
     ]);
+  });
+
+  it("refuses requests that ask to execute from major version 8 on: 34h (VT-d 7.1.3, RTA.5)", () => {
+    const reasonOf = (version: number): number => {
+      const bench = new Bench({ version, scalableMode: true });
+      bench.setRoot(0x400n);
+      bench.command(TE);
+      const result = bench.dma(0x10, 0n, Access.READ | Access.EXECUTE, 0x21);
+      expect((bench.read32(0x220 + 12) >>> 0) & 0xff).toBe(result);
+      return result;
+    };
+    expect(reasonOf(0x80)).toBe(0x34);
+    expect(reasonOf(0x70)).toBe(0x39); // the root entry is not present
   });
 
   it("is one of several in a process, each on its own", () => {
