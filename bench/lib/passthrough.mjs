@@ -1,16 +1,8 @@
 import { createGuestMemory } from "./engine.mjs";
 import { Guest } from "./guest-tables.mjs";
 import { IOVA } from "./kit.mjs";
+import { GCMD, IQA, IQT, QIE, RTADDR, SRTP, TE } from "./registers.mjs";
 import { shuffled } from "./stats.mjs";
-
-/** Registers and commands, VT-d 11.4. */
-const GCMD = 0x18;
-const RTADDR = 0x20;
-const IQT = 0x88;
-const IQA = 0x90;
-const TE = 1 << 31;
-const SRTP = 1 << 30;
-const QIE = 1 << 26;
 
 const QUEUE_BYTES = 4096;
 const GUEST_BYTES = 32 * 2 ** 20;

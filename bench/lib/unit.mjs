@@ -1,14 +1,5 @@
 import { createGuestMemory } from "./engine.mjs";
-
-/** Registers, VT-d 11.4. */
-const GCMD = 0x18;
-const RTADDR = 0x20;
-const IQT = 0x88;
-const IQA = 0x90;
-
-const TE = 1 << 31;
-const SRTP = 1 << 30;
-const QIE = 1 << 26;
+import { GCMD, IQA, IQT, QIE, RTADDR, SRTP, TE } from "./registers.mjs";
 
 /** Bytes of a descriptor and of the queue (IQA.QS = 0). */
 const DESCRIPTOR = 16;

@@ -1,16 +1,11 @@
 import { randomPages } from "../lib/addresses.mjs";
 import { createGuestMemory } from "../lib/engine.mjs";
 import { guestWithDevices, IOVA } from "../lib/kit.mjs";
+import { GCMD, RTADDR, SRTP, TE } from "../lib/registers.mjs";
 
 const PAGES = 512;
 const BASE = 0xfed9_0000;
 const GUEST = 1;
-
-/** Registers and commands, VT-d 11.4. */
-const GCMD = 0x18;
-const RTADDR = 0x20;
-const TE = 1 << 31;
-const SRTP = 1 << 30;
 
 /**
  * One DMA of an emulated device whose unit is behind the viommu hypercall: with the device model's
