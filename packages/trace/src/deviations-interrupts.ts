@@ -9,10 +9,10 @@ import {
   IM,
   RemappingEntry,
   remappingIndex,
+  requesterOf,
   SVT,
   SVT_SHIFT,
 } from "./remapping-entry.ts";
-import { requesterOf } from "./remapping-entry.ts";
 
 const REMAPPABLE_FORMAT = 1n << 4n;
 const SHV = 1n << 3n;

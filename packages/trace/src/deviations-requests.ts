@@ -3,8 +3,6 @@ import { askDma, askIrq } from "./answers.ts";
 import type { Deviation } from "./deviation.ts";
 import { RemappingEntry, requesterOf, SVT } from "./remapping-entry.ts";
 
-export { remappingIndex, requesterOf } from "./remapping-entry.ts";
-
 const cachedDenialUnreported: Deviation = {
   name: "cached-denial-unreported",
   why: "VT-d 7.1: every blocked request is reported (05h, 06h, 85h, 86h); the reference blocks a request that a cached translation denies, and reports nothing",

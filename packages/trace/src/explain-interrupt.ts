@@ -9,9 +9,9 @@ import {
   REMAPPABLE_REQUEST_SHV,
   SourceValidation,
 } from "@viommu/vtd-spec";
-import { remappingIndex } from "./deviations-requests.ts";
 import type { ExplainedTables, ReadEntry } from "./explain-tables.ts";
 import type { Message } from "./format.ts";
+import { remappingIndex } from "./remapping-entry.ts";
 import { hex } from "./text.ts";
 
 /** The modes that decide about an interrupt request (GSTS, IRTA). */

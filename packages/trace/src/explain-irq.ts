@@ -1,7 +1,7 @@
 import { bits, decode, fromQwords, GSTS, IRTA, Offset } from "@viommu/vtd-spec";
 import { askIrq } from "./answers.ts";
 import type { IrqAnswer } from "./answers.ts";
-import { requesterOf } from "./deviations-requests.ts";
+import { requesterOf } from "./remapping-entry.ts";
 import { walkInterrupt } from "./explain-interrupt.ts";
 import type { ExplainedTables } from "./explain-tables.ts";
 import { verdictOf } from "./explanation.ts";
