@@ -7,7 +7,7 @@ import type { GuestSpaces, SharedSpace } from "./guest-spaces.ts";
 import type { Binding, PassedDevice, UnitState } from "./passed-device.ts";
 
 /** Order of an invalidation of everything. */
-const EVERYTHING = 52;
+export const EVERYTHING = 52;
 
 /** What the switch works with. */
 export interface DeviceSwitchParts {

@@ -1,7 +1,7 @@
 import { ALL_PASIDS, NO_PASID } from "@viommu/plugin";
 import type { Invalidation, PhysicalIommu } from "@viommu/plugin";
 import type { GuestIommuCounters } from "./counters.ts";
-import { domainOf, keepsTranslations } from "./device-switch.ts";
+import { domainOf, EVERYTHING, keepsTranslations } from "./device-switch.ts";
 import type { DeviceSwitch } from "./device-switch.ts";
 import type { GuestSpaces, SharedSpace } from "./guest-spaces.ts";
 import type { PassedDevice, UnitState } from "./passed-device.ts";
@@ -11,8 +11,6 @@ type Of<K extends Invalidation["kind"]> = Extract<Invalidation, { kind: K }>;
 /** What tells of tables that are shadowed or nested. */
 type OfDma = Of<"context" | "iotlb" | "pasid-cache" | "pasid-iotlb" | "device-tlb">;
 
-/** Order of an invalidation of everything. */
-const ALL = 52;
 const CHUNK_PAGES = 2 ** 18;
 const INPUT_PAGES = 2 ** 52;
 
@@ -45,7 +43,7 @@ export class GuestInvalidations {
   /** All of a unit's answers may differ: translation was switched, another root table. */
   everything(state: UnitState): void {
     for (const device of this.#of(state)) this.#switch.evaluate(device);
-    for (const shared of this.#spacesOf(state)) this.#drop(shared, 0, ALL, false);
+    for (const shared of this.#spacesOf(state)) this.#drop(shared, 0, EVERYTHING, false);
   }
 
   /** Takes one invalidation of a DMA cache; false if it concerns no physical device. */
@@ -81,9 +79,9 @@ export class GuestInvalidations {
     const isGlobal = what.granularity === "global";
     for (const shared of this.#spacesOf(state)) {
       if (!isGlobal && shared.domainId !== what.domainId) continue;
-      if (what.granularity !== "page") this.#drop(shared, 0, ALL, false);
+      if (what.granularity !== "page") this.#drop(shared, 0, EVERYTHING, false);
       // VT-d 6.5.2.3: by page for second stages, the whole domain for first stages
-      else if (shared.shadow === null) this.#drop(shared, 0, ALL, what.leafOnly);
+      else if (shared.shadow === null) this.#drop(shared, 0, EVERYTHING, what.leafOnly);
       else this.#drop(shared, pageOf(what), what.order, what.leafOnly);
     }
     if (what.granularity === "page") return;
@@ -116,7 +114,7 @@ export class GuestInvalidations {
     for (const shared of found) {
       if (shared.shadow !== null) continue;
       if (what.granularity === "page") this.#drop(shared, pageOf(what), what.order, what.leafOnly);
-      else this.#drop(shared, 0, ALL, false);
+      else this.#drop(shared, 0, EVERYTHING, false);
     }
   }
 
@@ -142,7 +140,7 @@ export class GuestInvalidations {
     }
     if (shadow === null) return;
     this.#counters.synchronisations += 1;
-    if (order >= ALL) shadow.synchroniseAll();
+    if (order >= EVERYTHING) shadow.synchroniseAll();
     else shadow.synchronise(page, order);
   }
 
