@@ -116,21 +116,21 @@ export class ContextCache {
     this.invalidatePermitted();
     const domain = this.domains.domains.get(domainId);
     if (domain === undefined) return;
-    for (const pasid of domain.pasids.keys()) this.detachAll(domain.pasids.get(pasid));
+    for (const scope of domain.pasids.values()) this.detachAll(scope);
   }
 
   /** Drops the ways that lead to a PASID of a domain, and all to host permission tables. */
   invalidatePasid(domainId: number, pasid: number): void {
     this.invalidatePermitted();
-    this.detachAll(this.domains.domains.get(domainId)?.pasids.get(pasid));
+    const scope = this.domains.domains.get(domainId)?.pasids.get(pasid);
+    if (scope !== undefined) this.detachAll(scope);
   }
 
   private invalidatePermitted(): void {
     for (const attachment of this.permitted) this.detach(attachment);
   }
 
-  private detachAll(scope: PasidScope | undefined): void {
-    if (scope === undefined) return;
+  private detachAll(scope: PasidScope): void {
     for (const space of scope.spaces.values()) {
       const { items } = space.attachments;
       while (items.length > 0) this.detach(items.at(-1)!);
