@@ -47,12 +47,8 @@ const PASID_DEVICE = {
 };
 const PASID_IOTLB = { G: bits(P_IOTLB_INV_DSC, "G"), PASID: bits(P_IOTLB_INV_DSC, "PASID") };
 const PASID_CACHE = { G: bits(PC_INV_DSC, "G"), PASID: bits(PC_INV_DSC, "PASID") };
-const HPT = {
-  G: bits(HPT_INV_DSC, "G"),
-  HPTDID: bits(HPT_INV_DSC, "HPTDID"),
-  AM: bits(HPT_INV_DSC, "AM"),
-  IH: bits(HPT_INV_DSC, "IH"),
-};
+/** HPTDID, AM and ADDR lie where DID, AM and ADDR are in an IOTLB descriptor. */
+const HPT = { IH: bits(HPT_INV_DSC, "IH") };
 const RESPONSE = {
   PP: bits(PAGE_GRP_RESP_DSC, "PP"),
   RC: bits(PAGE_GRP_RESP_DSC, "RC"),
@@ -159,7 +155,8 @@ export class DescriptorExecutor {
     const domainId = this.#domainId(words);
     switch (valueOf(words, CONTEXT.G)) {
       case Granularity.PAGE: {
-        const { hi, lo, order } = this.#page(words);
+        // second-stage addresses: bits at and above MGAW are ignored
+        const { hi, lo, order } = this.#page(words, this.#addressWidth);
         invalidator.iotlbPages(domainId, hi, lo, order, valueOf(words, IOTLB.IH) === 1);
         return;
       }
@@ -171,10 +168,10 @@ export class DescriptorExecutor {
     }
   }
 
-  /** Second-stage addresses: bits at and above MGAW are ignored. */
-  #page(words: Int32Array): PageRange {
+  /** Address bits from `width` up are ignored. */
+  #page(words: Int32Array, width: number): PageRange {
     const mask = valueOf(words, IOTLB.AM);
-    this.#range.setMaskedBelow(this.#addressWidth, words[2]!, words[3]!, mask);
+    this.#range.setMaskedBelow(width, words[2]!, words[3]!, mask);
     return this.#range;
   }
 
@@ -226,13 +223,11 @@ export class DescriptorExecutor {
 
   #hostPermissions(words: Int32Array): void {
     const { invalidator } = this.#targets;
-    const hptDomainId = valueOf(words, HPT.HPTDID) & this.#domainIdMask;
+    const hptDomainId = this.#domainId(words);
     const levels = valueOf(words, HPT.IH) + 1;
-    switch (valueOf(words, HPT.G)) {
+    switch (valueOf(words, CONTEXT.G)) {
       case Granularity.PAGE: {
-        const mask = valueOf(words, HPT.AM);
-        this.#range.setMaskedBelow(this.#hostAddressWidth, words[2]!, words[3]!, mask);
-        const { hi, lo, order } = this.#range;
+        const { hi, lo, order } = this.#page(words, this.#hostAddressWidth);
         invalidator.hostPermissionsPages(hptDomainId, hi, lo, order, levels);
         return;
       }
